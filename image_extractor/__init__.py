@@ -1,0 +1,16 @@
+"""Simulated telescope events in, ready-to-train image datasets out.
+
+The heavy imports wait until a name is used, so that ``--help`` answers at once.
+"""
+
+__version__ = "1.0.0"
+
+__all__ = ["ImageExtractor", "__version__"]
+
+
+def __getattr__(name):
+    if name == "ImageExtractor":
+        from .image_extractor import ImageExtractor
+
+        return ImageExtractor
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

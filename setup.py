@@ -1,0 +1,29 @@
+"""Packaging: what the project needs is listed once, in requirements.txt."""
+
+import re
+from pathlib import Path
+
+from setuptools import setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (HERE / "image_extractor/__init__.py").read_text()).group(1)
+
+EXTRAS = {
+    "scripts": ["uproot>=5", "matplotlib", "pillow"],
+    "dask": ["dask", "distributed"],
+}
+EXTRAS["test"] = ["pytest", "pytest-xdist", "hypothesis", "ruff", *EXTRAS["scripts"]]
+
+setup(
+    name="image_extractor",
+    version=VERSION,
+    description="Simulated gamma-ray telescope events (simtel) to ready-to-train image datasets (PyTables HDF5)",
+    long_description=(HERE / "README.md").read_text() if (HERE / "README.md").exists() else "",
+    long_description_content_type="text/markdown",
+    license="MIT",
+    packages=["image_extractor"],
+    python_requires=">=3.11",
+    install_requires=(HERE / "requirements.txt").read_text().split(),
+    extras_require=EXTRAS,
+    scripts=sorted(str(path.relative_to(HERE)) for path in (HERE / "scripts").glob("*.py")),
+)
