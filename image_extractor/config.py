@@ -1,0 +1,431 @@
+"""The settings: one configspec, the only copy of their names, types and defaults.
+
+``python -m image_extractor.config FILE`` writes a default file with a comment on every key,
+``--mode val`` validates a file, ``--mode spec`` writes the spec.
+
+Settings travel through the package as the nested dict that :func:`load` and :func:`from_keywords`
+return: ``settings["image"]["dtype"]``. Nothing else makes such a dict, so it is always valid.
+"""
+
+import argparse
+import difflib
+import logging
+import re
+import sys
+from pathlib import Path
+
+from configobj import ConfigObj, ConfigObjError, flatten_errors, get_extra_values
+from configobj.validate import ValidateError, Validator, VdtTypeError, VdtValueError
+
+from .energy_bins import UNITS, EnergyBins
+from .errors import ConfigError
+from .telescopes import check_type_mode
+
+UNIT_NAMES = ", ".join(map(repr, UNITS))
+
+SPEC = f"""\
+# What a learner is to tell: gh_class sorts events by energy bin, energy_recon labels them with one.
+mode = option('gh_class', 'energy_recon', default='gh_class')
+# all: every row of Events holds the images of all telescopes; mapped: images in arrays of their own, rows point to them.
+storage_mode = option('all', 'mapped', default='all')
+# True: only events of the bins_cuts_dict are written, and a missing dictionary is an error.
+use_pkl_dict = boolean(default=True)
+
+[image]
+# Channels: charge, then the peak time with TIMING, then zeros.
+mode = option('PIXELS_3C', 'PIXELS_1C', 'PIXELS_TIMING_2C', 'PIXELS_TIMING_3C', default='PIXELS_3C')
+# Every pixel of the array becomes scale_factor x scale_factor equal ones.
+scale_factor = integer(min=1, max=100, default=2)
+# Integers hold round(value * scale), float32 holds p.e. and ns as they are.
+dtype = option('uint16', 'uint32', 'int16', 'int32', 'float32', default='uint16')
+# Place of the channel axis.
+dim_order = option('channels_last', 'channels_first', default='channels_last')
+# Stored counts per photo-electron, for integer dtypes.
+charge_scale = float(min=1e-6, max=1e6, default=100.0)
+# Stored counts per nanosecond of peak time, for integer dtypes.
+time_scale = float(min=1e-6, max=1e6, default=100.0)
+# How a hexagonal camera becomes a square array.
+mapping = option('shifting', 'axial', 'oversampling', 'nearest', 'bilinear', 'bicubic', 'rebinning', default='shifting')
+# auto, or cells per side for the mappings that resample.
+shape = auto_or_integer(min=8, max=1000, default='auto')
+
+[telescope]
+# SST, LST, MST, SCT, ALL, a camera's name, or several joined by +, such as LST+NectarCam.
+type_mode = type_mode(default='SCT')
+# Only these telescopes of the types above; empty: all of them.
+tel_ids = tel_ids(default=list())
+
+[calibration]
+# Any ctapipe ImageExtractor.
+extractor = string(min=1, max=100, default='NeighborPeakWindowSum')
+
+[energy_bins]
+# gh_class without a dictionary takes its bins of the true energy from here; a dictionary's bins must be among them.
+units = option({UNIT_NAMES}, default='TeV')
+scale = option('log10', 'linear', default='log10')
+min = float(default=-1.0)
+max = float(default=1.0)
+# (max - min) must be a whole number of bins.
+bin_size = float(default=0.5)
+
+[preselection_cuts]
+# What prepare_cuts_dict.py applies to EventDisplay's events: low, high for low <= value < high; None is an open end.
+MSCW = cut(default=list(-2.0, 2.0))
+MSCL = cut(default=list(-2.0, 5.0))
+EChi2S = cut(default=list(0.0, None))
+ErecS = cut(default=list(0.0, None))
+EmissionHeight = cut(default=list(0.0, 50.0))
+# Two branches, then low, high of the root of the sum of their squares.
+MC_Offset = offset_cut(default=list('MCxoff', 'MCyoff', 0.0, 3.0))
+NImages = cut(default=list(3, None))
+dES = cut(default=list(0.0, None))
+
+[energy_recon]
+# True: only gamma rays are stored in this mode.
+gamma_only = boolean(default=True)
+    [[bins]]
+    # The label of an event is the bin of its true energy.
+    units = option({UNIT_NAMES}, default='TeV')
+    scale = option('log10', 'linear', default='log10')
+    min = float(default=-2.0)
+    max = float(default=2.0)
+    bin_size = float(default=0.05)
+
+[output]
+# Compression of images and tables.
+compression = option('zstd', 'lz4', 'zlib', 'none', default='zstd')
+"""
+
+#: Keys of the first config files, and what they are called now.
+ALIASES = {("image", "dim_ordering"): "dim_order"}
+
+
+# -- checks of single values, named in the spec ---------------------------------------------------
+
+
+def _auto_or_integer(value, min=None, max=None):  # noqa: A002 - the names are the spec's
+    if value == "auto":
+        return value
+    return Validator().check(f"integer(min={min}, max={max})", value)
+
+
+def _tel_ids(value):
+    items = value if isinstance(value, list | tuple) else [value]
+    ids = [int(item) for item in items if str(item).strip()]
+    if len(set(ids)) != len(ids) or any(tel_id < 0 for tel_id in ids):
+        raise VdtValueError(value)
+    return ids
+
+
+def _open_end(value):
+    return None if value is None or str(value) == "None" else float(value)
+
+
+def _range(items):
+    low, high = (_open_end(item) for item in items)
+    if low is not None and high is not None and not low < high:
+        raise VdtValueError(items)
+    if low != low or high != high:  # NaN
+        raise VdtValueError(items)
+    return [low, high]
+
+
+def _cut(value):
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise VdtTypeError(value)
+    return _range(value)
+
+
+def _offset_cut(value):
+    if not isinstance(value, list | tuple) or len(value) != 4:
+        raise VdtTypeError(value)
+    return [str(value[0]), str(value[1]), *_range(value[2:])]
+
+
+def _checked(check):
+    """Turn the built-in errors of a check into those that configobj's Validator expects."""
+
+    def run(value, *args, **kwargs):
+        try:
+            return check(value, *args, **kwargs)
+        except ValidateError:
+            raise
+        except (TypeError, ValueError, OverflowError) as err:
+            raise VdtValueError(value) from err
+
+    return run
+
+
+VALIDATOR = Validator(
+    {
+        "auto_or_integer": _checked(_auto_or_integer),
+        "tel_ids": _checked(_tel_ids),
+        "cut": _checked(_cut),
+        "offset_cut": _checked(_offset_cut),
+        "type_mode": _checked(check_type_mode),
+    }
+)
+
+ALLOWED = {
+    "boolean": "True or False",
+    "type_mode": "SST, LST, MST, SCT, ALL, a camera's name, or several joined by +",
+    "tel_ids": "a list of telescope ids such as 1, 2, 5, each once",
+    "cut": "two numbers, low < high, or None for an open end",
+    "offset_cut": "two branch names, then two numbers, low < high, or None for an open end",
+    "string": "a name",
+}
+
+
+def _allowed(check):
+    """Say in words what a line of the spec admits."""
+    name, _, arguments = check.partition("(")
+    if name == "option":
+        return "one of " + ", ".join(re.findall(r"'([^']*)'", arguments.rpartition(", default")[0]))
+    if name in ("integer", "float", "auto_or_integer"):
+        words = {"integer": "a whole number", "float": "a number", "auto_or_integer": "auto, or a whole number"}[name]
+        limits = dict(re.findall(r"(min|max)=([-+.\de]+)", arguments))
+        return words + (f" from {limits['min']} to {limits['max']}" if limits else "")
+    return ALLOWED[name]
+
+
+# -- loading --------------------------------------------------------------------------------------
+
+
+def spec():
+    """Return the parsed configspec, a ConfigObj whose values are checks."""
+    return ConfigObj(SPEC.splitlines(), interpolation=False, list_values=False, _inspec=True)
+
+
+def defaults():
+    """Return the default settings, a nested dict."""
+    return _validated(ConfigObj(configspec=spec(), interpolation=False), "defaults")
+
+
+def load(path):
+    """Read and check a configuration file.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    dict
+        The settings, nested by section, all keys present.
+
+    Raises
+    ------
+    ConfigError
+        With one line for each thing that is wrong: file, section, key, value, what is allowed.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as err:
+        raise ConfigError(f"{path}: can't be read: {_reason(err)}") from err
+    return loads(text, path)
+
+
+def loads(text, name="config"):
+    """As :func:`load`, from the text of a configuration file; `name` stands for the file in messages."""
+    try:
+        config = ConfigObj(text.splitlines(), configspec=spec(), interpolation=False, raise_errors=True)
+    except ConfigObjError as err:
+        raise ConfigError(f"{name}: not a valid configuration file: {_reason(err)}") from err
+    return _validated(config, name)
+
+
+def from_keywords(keywords):
+    """Make settings of Python keywords named section_key, such as ``image_dtype``.
+
+    Raises
+    ------
+    TypeError
+        For a keyword that is no setting; the message names the nearest one.
+    ConfigError
+        For a value that a configuration file could not have either.
+    """
+    names = keyword_names()
+    config = ConfigObj(configspec=spec(), interpolation=False)
+    for keyword, value in keywords.items():
+        if keyword not in names:
+            near = difflib.get_close_matches(keyword, names, 1)
+            raise TypeError(f"no setting is called {keyword!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+        *sections, key = names[keyword]
+        section = config
+        for part in sections:
+            section = section.setdefault(part, {})
+        section[key] = list(value) if isinstance(value, tuple) else value
+    return _validated(config, "settings")
+
+
+def keyword_names():
+    """Return {keyword: path of section and key} of every setting."""
+    paths = []
+    spec().walk(lambda section, key: paths.append((*_section_path(section), key)))
+    return {"_".join(path): path for path in paths}
+
+
+def dumps(settings):
+    """Return settings as the text of a configuration file, comments left out."""
+    return "\n".join(ConfigObj(settings, interpolation=False).write())
+
+
+def energy_bins(settings):
+    """Return the :class:`EnergyBins` that the run mode of these settings uses."""
+    if settings["mode"] == "energy_recon":
+        return EnergyBins(**settings["energy_recon"]["bins"])
+    return EnergyBins(**settings["energy_bins"])
+
+
+def _validated(config, name):
+    problems = _sections_for_values(config, config.configspec, name) or _rename_aliases(config, name)
+    if problems:
+        raise ConfigError("\n".join(problems))
+    result = config.validate(VALIDATOR, preserve_errors=True)
+    problems = [_describe(config, name, *error) for error in flatten_errors(config, result)]
+    problems += [_unknown(config, name, *extra) for extra in get_extra_values(config)]
+    settings = config.dict()
+    if not problems:
+        problems = [f"{name}: {problem}" for problem in _impossible(settings)]
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return settings
+
+
+def _sections_for_values(config, checks, name, sections=()):
+    """Return a line for each section in the place of a value, which configobj's validation can't handle."""
+    problems = []
+    for key in set(config.sections) & set(checks):
+        if not isinstance(checks[key], dict):
+            problems.append(f"{name}: {_where(sections)}{key} must be a value, not a section")
+        else:
+            problems += _sections_for_values(config[key], checks[key], name, (*sections, key))
+    return problems
+
+
+def _rename_aliases(config, name):
+    problems = []
+    for (section, old), new in ALIASES.items():
+        values = config.get(section, {})
+        if not isinstance(values, dict) or old not in values:
+            continue
+        if new in values:
+            problems.append(f"{name}: [{section}] {old} and {new} are the same key: keep one")
+        values.rename(old, new) if new not in values else values.pop(old)
+    return problems
+
+
+def _describe(config, name, sections, key, error):
+    where = _where(sections)
+    if key is None:
+        return f"{name}: {where}must be a section, not a value"
+    section, checks = config, config.configspec
+    for part in sections:
+        section, checks = section[part], checks[part]
+    if isinstance(checks.get(key), dict):
+        return f"{name}: {where}{key} must be a section, not a value"
+    return f"{name}: {where}{key} = {_shown(section.get(key))}: must be {_allowed(checks[key])}"
+
+
+def _unknown(config, name, sections, key):
+    section, checks = config, config.configspec
+    for part in sections:
+        section, checks = section[part], checks.get(part, {})
+    where = _where(sections)
+    near = difflib.get_close_matches(key, list(checks), 1)
+    hint = f"; did you mean {near[0]}?" if near else f"; known here: {', '.join(checks)}"
+    what = f"section [{key}]" if isinstance(section[key], dict) else f"key {key} = {_shown(section[key])}"
+    return f"{name}: {where}unknown {what}{hint}"
+
+
+def _impossible(settings):
+    """Yield what is wrong with combinations of settings that are right one by one."""
+    for where, bins in (
+        ("[energy_bins]", settings["energy_bins"]),
+        ("[energy_recon] [[bins]]", settings["energy_recon"]["bins"]),
+    ):
+        try:
+            EnergyBins(**bins)
+        except ValueError as err:
+            yield f"{where} {err}"
+    image = settings["image"]
+    if image["mapping"] in ("shifting", "axial") and image["shape"] != "auto":
+        yield (
+            f"[image] shape = {image['shape']} with mapping = {image['mapping']}: must be auto, "
+            "only mappings that resample have a choice"
+        )
+
+
+def _where(sections):
+    return "".join("[" * depth + name + "]" * depth + " " for depth, name in enumerate(sections, 1))
+
+
+def _section_path(section):
+    path = []
+    while section.parent is not section:
+        path.insert(0, section.name)
+        section = section.parent
+    return path
+
+
+def _shown(value):
+    text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _reason(err):
+    return " ".join(str(getattr(err, "strerror", None) or err).split())
+
+
+# -- the command ----------------------------------------------------------------------------------
+
+
+def default_text():
+    """Return a default configuration file with a comment on every key."""
+    config = ConfigObj(configspec=spec(), interpolation=False)
+    config.validate(VALIDATOR, copy=True)
+    return "\n".join(config.write()).strip() + "\n"
+
+
+def write_new(path, text):
+    """Write a file that must not be there yet."""
+    try:
+        with Path(path).open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError as err:
+        raise ConfigError(f"{path}: exists already; remove it or choose another name") from err
+    except OSError as err:
+        raise ConfigError(f"{path}: can't be written: {_reason(err)}") from err
+
+
+def main(arguments=None):
+    """Write, check or specify a configuration file; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m image_extractor.config", description="Make or check a configuration file."
+    )
+    parser.add_argument("file", help="the configuration file")
+    parser.add_argument(
+        "--mode",
+        choices=["gen", "val", "spec"],
+        default="gen",
+        help="gen: write a file of defaults; val: check a file; spec: write the configspec (default: gen)",
+    )
+    options = parser.parse_args(arguments)
+    logging.basicConfig(format="%(message)s", level=logging.INFO)
+    log = logging.getLogger(__name__)
+    try:
+        if options.mode == "val":
+            load(options.file)
+            log.info("%s: valid", options.file)
+        else:
+            write_new(options.file, SPEC if options.mode == "spec" else default_text())
+            log.info("%s: written", options.file)
+    except ConfigError as err:
+        for line in str(err).splitlines():
+            log.error("%s", line)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,60 @@
+"""Energy bins: equal steps in energy or in its logarithm."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+UNITS = ("eV", "keV", "MeV", "GeV", "TeV", "PeV")
+TEV_IN = {"eV": 1e12, "keV": 1e9, "MeV": 1e6, "GeV": 1e3, "TeV": 1.0, "PeV": 1e-3}
+MAX_BINS = 1000
+
+
+@dataclass(frozen=True)
+class EnergyBins:
+    """Bins [low, high) of energy, or of log10(energy), in `units`.
+
+    Raises ValueError unless (max - min) is a whole number of bins, at least one.
+    """
+
+    units: str
+    scale: str
+    min: float
+    max: float
+    bin_size: float
+
+    def __post_init__(self):
+        given = f"min = {self.min}, max = {self.max}, bin_size = {self.bin_size}"
+        if not all(map(math.isfinite, (self.min, self.max, self.bin_size))):
+            raise ValueError(f"{given}: must be finite numbers")
+        if self.bin_size <= 0 or self.max <= self.min:
+            raise ValueError(f"{given}: bin_size must be above 0 and max above min")
+        ratio = (self.max - self.min) / self.bin_size
+        # 4 / 0.05 is not always 80 in floating point, but 4.02 / 0.05 is never meant to be 80
+        if ratio > MAX_BINS or abs(ratio - round(ratio)) > 1e-6 * ratio or round(ratio) < 1:
+            raise ValueError(f"{given}: max - min must be a whole number of bins, from 1 to {MAX_BINS}")
+        if self.scale == "log10" and max(abs(self.min), abs(self.max)) > 100:
+            raise ValueError(f"{given}: with scale = log10 these are exponents, from -100 to 100")
+
+    @property
+    def n_bins(self):
+        """Number of bins."""
+        return round((self.max - self.min) / self.bin_size)
+
+    @property
+    def edges(self):
+        """Edges in the units and scale of the bins, float array (n_bins + 1,)."""
+        return np.linspace(self.min, self.max, self.n_bins + 1)
+
+    def find(self, energy):
+        """Return the bin of each energy, -1 outside all bins.
+
+        energy : float or array, TeV
+        returns : int array of the same shape
+        """
+        energy = np.asarray(energy, dtype=np.float64) * TEV_IN[self.units]
+        if self.scale == "log10":
+            # zero and negative energies (failed reconstructions) are in no bin
+            energy = np.log10(energy, where=energy > 0, out=np.full(energy.shape, -np.inf))
+        index = np.searchsorted(self.edges, energy, side="right") - 1
+        return np.where((index < self.n_bins) & ~np.isnan(energy), index, -1)
