@@ -26,7 +26,7 @@ UNIT_NAMES = ", ".join(map(repr, UNITS))
 SPEC = f"""\
 # What a learner is to tell: gh_class sorts events by energy bin, energy_recon labels them with one.
 mode = option('gh_class', 'energy_recon', default='gh_class')
-# all: every row of Events holds the images of all telescopes; mapped: images in arrays of their own, rows point to them.
+# all: rows of Events hold the images of all telescopes; mapped: images are in arrays of their own, rows point there.
 storage_mode = option('all', 'mapped', default='all')
 # True: only events of the bins_cuts_dict are written, and a missing dictionary is an error.
 use_pkl_dict = boolean(default=True)
@@ -103,7 +103,7 @@ ALIASES = {("image", "dim_ordering"): "dim_order"}
 # -- checks of single values, named in the spec ---------------------------------------------------
 
 
-def _auto_or_integer(value, min=None, max=None):  # noqa: A002 - the names are the spec's
+def _auto_or_integer(value, min=None, max=None):
     if value == "auto":
         return value
     return Validator().check(f"integer(min={min}, max={max})", value)

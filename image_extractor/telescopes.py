@@ -21,8 +21,9 @@ def check_type_mode(type_mode):
     A word of it is a type, ALL, or the name of a camera. Cameras may have any name, but a word as
     short as a type that is none is a slip.
     """
-    words = type_mode.split("+")
-    for word in words:
+    if not isinstance(type_mode, str):
+        raise ValueError(type_mode)
+    for word in type_mode.split("+"):
         known = word in (*TYPES, "ALL") or word.lower() in TYPE_OF_CAMERA
         if not known and (len(word.strip()) <= 3 or word != word.strip()):
             raise ValueError(type_mode)
