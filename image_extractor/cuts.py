@@ -117,6 +117,14 @@ def sha256(path):
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def sha256_of(entries):
+    """Return the SHA-256 of the entries of a dictionary that is in no file, hexadecimal."""
+    digest = hashlib.sha256()
+    for entry in sorted(entries.items()):
+        digest.update(repr(entry).encode())
+    return digest.hexdigest()
+
+
 def _is_pair(value):
     return isinstance(value, tuple | list) and len(value) == 2
 

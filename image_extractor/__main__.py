@@ -1,0 +1,8 @@
+"""``python -m image_extractor`` is the command image_extractor.py."""
+
+import sys
+
+from .command import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""The selected telescopes of a run and their cameras, as the dataset describes them."""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import images, row_types, telescopes
+
+
+@dataclass(frozen=True, eq=False)
+class ArrayLayout:
+    """What is the same for all runs of a dataset.
+
+    Attributes
+    ----------
+    types : {telescope type: [tel_id, ...]}
+    grids : {tel_id: PixelGrid}, ascending
+    tel_table : structured array, one row per telescope
+    cameras : {entry of /Cameras: (structured array with one row per pixel, attributes)}
+    """
+
+    types: dict
+    grids: dict
+    tel_table: np.ndarray
+    cameras: dict
+
+
+def describe(subarray, settings, pointing):
+    """Describe the telescopes of a subarray that the settings select.
+
+    subarray : ctapipe SubarrayDescription
+    pointing : (azimuth, altitude) of the array [rad]
+    """
+    selection = settings["telescope"]
+    types = telescopes.select(subarray, selection["type_mode"], selection["tel_ids"])
+    type_of = {tel_id: short for short, ids in types.items() for tel_id in ids}
+    table = np.zeros(len(type_of), row_types.dtype(row_types.TEL_COLUMNS))
+    cameras, grids, entries = {}, {}, []
+    for row, tel_id in zip(table, sorted(type_of), strict=True):
+        telescope = subarray.tel[tel_id]
+        name, grid = _camera_entry(telescope.camera.geometry, settings["image"], entries)
+        grids[tel_id] = grid
+        row["tel_id"], row["tel_type"], row["run_array_direction"] = tel_id, type_of[tel_id], pointing
+        row["tel_x"], row["tel_y"], row["tel_z"] = subarray.positions[tel_id].to_value("m")
+        row["camera"], row["optics"] = name.encode()[:64], str(telescope.optics).encode()[:64]
+        row["focal_length"] = telescope.optics.equivalent_focal_length.to_value("m")
+        row["n_pixels"] = telescope.camera.geometry.n_pixels
+    for name, geometry, grid in entries:
+        cameras[name] = _camera_table(geometry, grid), _camera_attributes(geometry, grid, settings["image"])
+    return ArrayLayout(types, grids, table, cameras)
+
+
+def _camera_entry(geometry, image, entries):
+    """Return name and grid of a camera; one name with several geometries becomes name, name_2, ..."""
+    for name, known, grid in entries:
+        if known is geometry or (known.name == geometry.name and _same_pixels(known, geometry)):
+            return name, grid
+    base = re.sub(r"\W", "_", geometry.name, flags=re.ASCII) or "camera"
+    base = base if not base[0].isdigit() else f"_{base}"
+    taken = {name for name, *_ in entries}
+    name = next(n for n in (base, *(f"{base}_{i}" for i in range(2, len(taken) + 3))) if n not in taken)
+    grid = images.pixel_grid(geometry, image["mapping"])
+    entries.append((name, geometry, grid))
+    return name, grid
+
+
+def _same_pixels(one, other):
+    return one.n_pixels == other.n_pixels and all(
+        np.array_equal(getattr(one, column).value, getattr(other, column).value)
+        for column in ("pix_x", "pix_y", "pix_area")
+    )
+
+
+def _camera_table(geometry, grid):
+    table = np.zeros(geometry.n_pixels, row_types.dtype(row_types.CAMERA_COLUMNS))
+    table["pixel_id"] = np.arange(geometry.n_pixels)
+    table["pix_x"], table["pix_y"] = geometry.pix_x.to_value("m"), geometry.pix_y.to_value("m")
+    table["pix_area"] = geometry.pix_area.to_value("m2")
+    table["array_x"], table["array_y"] = grid.array_x, grid.array_y
+    return table
+
+
+def _camera_attributes(geometry, grid, image):
+    return {
+        "camera_name": geometry.name,
+        "pixel_shape": geometry.pix_type.value,
+        "pix_rotation_deg": float(geometry.pix_rotation.to_value("deg")),
+        "cam_rotation_deg": float(geometry.cam_rotation.to_value("deg")),
+        "mapping": image["mapping"],
+        "array_shape": np.array(grid.shape, np.int32),
+        "scale_factor": image["scale_factor"],
+        "axis_0_angle_deg": float(np.degrees(grid.angle)),
+    }

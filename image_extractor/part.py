@@ -1,0 +1,170 @@
+"""Writing the events of one run: a complete dataset of its own, in blocks of many events."""
+
+import datetime
+import importlib.metadata
+from collections import defaultdict
+
+import numpy as np
+
+from . import __version__, config, images, row_types, storage
+
+#: Stored bytes of images and rows that are collected before they are written.
+BLOCK_BYTES = 32 << 20
+
+
+def provenance(settings):
+    """Return the root attributes that say what made a file, and how."""
+    versions = {f"{name}_version": importlib.metadata.version(name) for name in ("ctapipe", "eventio", "tables")}
+    return {
+        "format": row_types.FORMAT_NAME,
+        "format_version": row_types.FORMAT_VERSION,
+        "image_extractor_version": __version__,
+        **versions,
+        "config": config.dumps(settings),
+        "utc_time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+class PartWriter:
+    """Collects events and writes them block by block to an open HDF5 file.
+
+    Parameters
+    ----------
+    file : tables.File
+        New and empty.
+    settings : dict
+    layout : ArrayLayout
+    """
+
+    def __init__(self, file, settings, layout):
+        self._file, self._settings, self._layout = file, settings, layout
+        self._image = settings["image"]
+        self._mapped = settings["storage_mode"] == "mapped"
+        self._bins = config.energy_bins(settings)
+        self._groups = row_types.energy_groups(settings, self._bins.n_bins)
+        self._filters = storage.filters(settings["output"]["compression"])
+        self._columns = row_types.event_columns(settings, layout.grids)
+        self._dtype = row_types.dtype(self._columns)
+        self._image_size = {
+            tel_id: int(np.prod(images.array_shape(grid, self._image))) * np.dtype(self._image["dtype"]).itemsize
+            for tel_id, grid in layout.grids.items()
+        }
+        self._pending = defaultdict(list)
+        self._pending_bytes = 0
+        self.n_images = dict.fromkeys(layout.grids, 0)
+        self.n_clipped = 0
+        self.n_events = 0
+        self._create_nodes()
+
+    def _create_nodes(self):
+        storage.set_attributes(self._file.root, provenance(self._settings))
+        self._write_table("/", row_types.TEL_TABLE, row_types.TEL_COLUMNS, self._layout.tel_table)
+        for name, (table, attributes) in self._layout.cameras.items():
+            self._write_table(f"/{row_types.CAMERAS}", name, row_types.CAMERA_COLUMNS, table, attributes)
+        for index, group in enumerate(self._groups):
+            self._create_group(f"/{group}", index)
+
+    def _create_group(self, path, index):
+        attributes = row_types.column_attributes(self._columns) | self._image_attributes()
+        if self._mapped:
+            attributes["image_arrays"] = "T<tel_id>"
+        storage.create_table(self._file, path, row_types.EVENTS, self._dtype, self._filters, attributes)
+        storage.set_attributes(self._file.get_node(path), self._bin_attributes(index))
+        if self._mapped:
+            for tel_id, grid in self._layout.grids.items():
+                shape = images.array_shape(grid, self._image)
+                name, dtype = row_types.image_name(tel_id), self._image["dtype"]
+                attributes = self._image_attributes()
+                storage.create_image_array(self._file, path, name, dtype, shape, self._filters, attributes)
+
+    def _bin_attributes(self, index):
+        """Return the attributes of an energy group, or of the root where labels take the place of groups."""
+        if self._settings["mode"] == "energy_recon":
+            return {"energy_bin_edges": self._bins.edges, "units": self._bins.units, "scale": self._bins.scale}
+        low, high = self._bins.edges[index : index + 2]
+        edges = {"min_energy": float(low), "max_energy": float(high)}
+        return {**edges, "units": self._bins.units, "scale": self._bins.scale}
+
+    def _image_attributes(self):
+        keys = ("mode", "dtype", "dim_order", "mapping", "scale_factor", "charge_scale", "time_scale")
+        attributes = {key if key != "mode" else "image_mode": self._image[key] for key in keys}
+        if self._image["dtype"] == "float32":  # stored in p.e. and ns, whatever the settings say of integers
+            attributes |= {"charge_scale": 1.0, "time_scale": 1.0}
+        return attributes
+
+    def _write_table(self, where, name, columns, rows, attributes=None):
+        attributes = row_types.column_attributes(columns) | (attributes or {})
+        table = storage.create_table(
+            self._file, where, name, row_types.dtype(columns), storage.filters("none"), attributes
+        )
+        table.append(rows)
+
+    def add(self, energy_bin, values, dl1):
+        """Add an event.
+
+        energy_bin : int
+            Group (gh_class) or label (energy_recon).
+        values : tuple
+            The EVENT_COLUMNS.
+        dl1 : {tel_id: ctapipe DL1CameraContainer}
+            Images of selected telescopes, at least one.
+        """
+        index = energy_bin if self._settings["mode"] == "gh_class" else 0
+        if self._settings["mode"] == "energy_recon":
+            values = (*values, energy_bin)
+        pixels = {tel_id: (camera.image, camera.peak_time) for tel_id, camera in dl1.items()}
+        self._pending[index].append((values, pixels))
+        self._pending_bytes += sum(map(self._image_size.get, dl1)) if self._mapped else self._dtype.itemsize
+        self.n_events += 1
+        if self._pending_bytes >= BLOCK_BYTES:
+            self.flush()
+
+    def flush(self):
+        """Write what was collected."""
+        for index in sorted(self._pending):
+            self._write_block(f"/{self._groups[index]}", self._pending[index])
+        self._pending.clear()
+        self._pending_bytes = 0
+
+    def _write_block(self, path, events):
+        rows = np.zeros(len(events), self._dtype)
+        scalars = rows[list(self._dtype.names[: len(events[0][0])])]
+        scalars[...] = [values for values, _ in events]
+        if self._mapped:
+            rows["tel_map"] = -1
+        by_telescope = defaultdict(list)
+        for row, (_, pixels) in enumerate(events):
+            for tel_id in pixels:
+                by_telescope[tel_id].append(row)
+        for position, (tel_id, grid) in enumerate(self._layout.grids.items()):
+            where = np.array(by_telescope.get(tel_id, []), dtype=np.intp)
+            if len(where):
+                stored = self._stored_images([events[row][1][tel_id] for row in where], grid)
+                self._place(path, rows, where, position, tel_id, stored)
+                self.n_images[tel_id] += len(where)
+        self._file.get_node(path, row_types.EVENTS).append(rows)
+
+    def _stored_images(self, pixels, grid):
+        charges = np.stack([charge for charge, _ in pixels])
+        times = np.stack([time for _, time in pixels]) if images.has_timing(self._image["mode"]) else None
+        stored, n_clipped = images.make_images(charges, times, grid, self._image)
+        self.n_clipped += int(n_clipped.sum())
+        return stored
+
+    def _place(self, path, rows, where, position, tel_id, stored):
+        """Put one telescope's images into its array, or into the rows themselves."""
+        name = row_types.image_name(tel_id)
+        if self._mapped:
+            array = self._file.get_node(path, name)
+            rows["tel_map"][where, position] = np.arange(array.nrows, array.nrows + len(where))
+            array.append(stored)
+        else:
+            rows["trig_list"][where, position] = 1
+            rows[name][where] = stored
+
+    def finish(self, run_row):
+        """Write the row of Run_Table, {column: value}; call after the last :meth:`flush`."""
+        row = np.zeros(1, row_types.dtype(row_types.RUN_COLUMNS))
+        for name, value in run_row.items():
+            row[name] = value.encode() if isinstance(value, str) else value
+        self._write_table("/", row_types.RUN_TABLE, row_types.RUN_COLUMNS, row)

@@ -1,0 +1,125 @@
+"""Shuffle and split: rows pushed through small steps, each into the next, every row once.
+
+A step takes blocks of rows with ``add`` and passes on what it still holds with ``finish``; the last
+one is a table. Memory is bounded by BLOCK_BYTES whatever the size of the tables.
+"""
+
+import numpy as np
+
+from . import storage
+
+#: Bytes of rows that are held in memory at once.
+BLOCK_BYTES = 64 << 20
+
+
+def blocks(node, start=0, stop=None):
+    """Yield the rows of a table or array in blocks of BLOCK_BYTES."""
+    stop = node.nrows if stop is None else stop
+    step = storage.rows_of(BLOCK_BYTES, node.rowsize)
+    for first in range(start, stop, step):
+        yield node[first : min(first + step, stop)]
+
+
+class Append:
+    """The last step: append rows to a table."""
+
+    def __init__(self, table):
+        self._table = table
+
+    def add(self, rows):
+        """Take a block of rows."""
+        self._table.append(rows)
+
+    def finish(self):
+        """Write what is left to the file."""
+        self._table.flush()
+
+
+class Shuffle:
+    """Pass rows on in random order.
+
+    Rows are dealt out at random to buckets that fit in memory each, on disk where there is more than
+    one; then bucket after bucket is permuted and passed on. Every order is equally likely (Rao 1961,
+    Sankhya A 23, 305; Sandelius 1962, J. R. Stat. Soc. B 24, 479), and depends on the seed alone, not on
+    the blocks in which rows come.
+
+    Parameters
+    ----------
+    target : step
+    n_rows : int
+        Rows that will come.
+    seed : sequence of int
+    scratch : tables.File
+        For the buckets.
+    """
+
+    def __init__(self, target, n_rows, seed, scratch):
+        self._target, self._scratch, self._n_rows = target, scratch, n_rows
+        self._random = np.random.default_rng(seed)
+        self._buckets = None
+        self._held = []
+
+    def add(self, rows):
+        """Take a block of rows."""
+        if self._buckets is None:
+            self._buckets = -(-self._n_rows * rows.dtype.itemsize // BLOCK_BYTES) if len(rows) else None
+            if self._buckets and self._buckets > 1:
+                self._held = [self._bucket(rows.dtype) for _ in range(self._buckets)]
+        if not self._buckets or self._buckets == 1:
+            self._held.append(rows)
+            return
+        # one draw of 64 bits a row, so that the outcome does not depend on the size of the blocks
+        bucket = (self._random.random(len(rows)) * self._buckets).astype(np.int64)
+        order = np.argsort(bucket, kind="stable")
+        edges = np.searchsorted(bucket[order], np.arange(self._buckets + 1))
+        for table, first, last in zip(self._held, edges[:-1], edges[1:], strict=True):
+            table.append(rows[order[first:last]])
+
+    def _bucket(self, dtype):
+        group = self._scratch.root
+        name = f"bucket_{group._v_nchildren}"
+        return storage.create_table(self._scratch, group, name, dtype, storage.filters("lz4"), {})
+
+    def finish(self):
+        """Permute and pass on the buckets."""
+        if self._buckets and self._buckets > 1:
+            for table in self._held:
+                table.flush()
+                self._pass_on(table[:])
+                table.remove()
+        elif self._held:
+            self._pass_on(np.concatenate(self._held))
+        self._held = []
+        self._target.finish()
+
+    def _pass_on(self, rows):
+        self._target.add(rows[self._random.permutation(len(rows))])
+
+
+class Split:
+    """Deal rows out to several steps, a given number to each, in the order in which they come."""
+
+    def __init__(self, targets, counts):
+        self._targets, self._left = list(targets), list(counts)
+
+    def add(self, rows):
+        """Take a block of rows."""
+        first = 0
+        for i, target in enumerate(self._targets):
+            n = min(self._left[i], len(rows) - first)
+            if n:
+                target.add(rows[first : first + n])
+                self._left[i] -= n
+                first += n
+
+    def finish(self):
+        """Finish every target."""
+        for target in self._targets:
+            target.finish()
+
+
+def shares(n_rows, fractions):
+    """Return how many of n_rows go to each fraction: cumulative sums are rounded, so no row is lost."""
+    edges = np.rint(np.cumsum([0.0, *fractions]) * n_rows).astype(np.int64)
+    edges[-1] = n_rows  # the fractions add up to 1 but for rounding
+    return np.diff(edges).tolist()
