@@ -1,0 +1,391 @@
+"""Is a dataset what it says it is? Every row and every image is accounted for, in one pass over the rows.
+
+Rows are looked at in blocks, so memory does not grow with them, but for 8 bytes per event and one per
+image, which is what it takes to find those that are there twice.
+"""
+
+import numpy as np
+
+from . import config, images, row_types, storage
+from .event_images import open_events, row_blocks
+from .primaries import primary_name
+from .text_table import plural
+
+#: A row of a dataset, named as a person would look for it.
+KEY = ("run_number", "gamma_hadron_label", "event_number")
+
+
+def check(path):
+    """Verify a dataset.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    problems : list of str
+        One line for each kind of thing that is wrong in a table, with the number of cases and the first one.
+    n_events, n_images : int
+
+    Raises
+    ------
+    DatasetError
+        If the file is no dataset, or lacks what makes one.
+    """
+    with open_events(path) as dataset:
+        problems = [*_camera_problems(dataset), *_node_problems(dataset)]
+        if problems:  # rows can't be followed through nodes that do not fit
+            return problems, 0, 0
+        runs = RunCounts(dataset)
+        checks = [runs, Repeats(dataset), Bins(dataset)]
+        checks.append(ImageRows(dataset) if dataset.is_mapped else ImageColumns())
+        for table in dataset.tables():
+            for first, rows in row_blocks(table):
+                for each in checks:
+                    each.add(table, first, rows)
+        for each in checks:
+            problems += each.problems()
+        return problems, runs.n_events, runs.n_images
+
+
+class Faults:
+    """Rows that are wrong, counted by table and by what is wrong, with the first of each."""
+
+    def __init__(self):
+        self._found = {}
+
+    def mark(self, where, what, wrong, first):
+        """Count the rows for which the bool array `wrong` is true; its first element is row `first`."""
+        if wrong.any():
+            row = first + int(np.argmax(wrong))
+            n, row = self._found.get((where, what), (0, row))
+            self._found[where, what] = n + int(wrong.sum()), row
+
+    def problems(self):
+        """Return a line for each kind of fault."""
+        return [
+            f"{where}: {what} in {plural(n, 'row')}, first in row {row}"
+            for (where, what), (n, row) in self._found.items()
+        ]
+
+
+# -- telescopes, cameras, nodes: what must fit before rows make sense ------------------------------------
+
+
+def _camera_problems(dataset):
+    """Yield what does not fit between Tel_Table and /Cameras, and within a camera."""
+    ids = dataset.tel_table["tel_id"]
+    if not len(ids):
+        yield "/Tel_Table: no telescope"
+    if np.any(np.diff(ids) <= 0):
+        yield "/Tel_Table: tel_id is not ascending, or there twice"
+    for telescope in dataset.tel_table:
+        name, where = telescope["camera"].decode(), f"/Tel_Table: telescope {telescope['tel_id']}"
+        if name not in dataset.cameras:
+            yield f"{where}: /Cameras has no entry {name}"
+        elif len(dataset.cameras[name].pixels) != telescope["n_pixels"]:
+            n_pixels = len(dataset.cameras[name].pixels)
+            yield f"{where}: n_pixels is {telescope['n_pixels']}, /Cameras/{name} has {n_pixels}"
+    for name, camera in dataset.cameras.items():
+        for problem in _pixel_problems(camera):
+            yield f"/Cameras/{name}: {problem}"
+
+
+def _pixel_problems(camera):
+    missing = {"array_shape", "mapping", "pixel_shape"}.difference(camera.attributes)
+    if missing:
+        yield f"the attribute {min(missing)} is missing"
+        return
+    x, y = camera.pixels["array_x"].astype(np.int64), camera.pixels["array_y"].astype(np.int64)
+    if not np.array_equal(camera.pixels["pixel_id"], np.arange(len(x))):
+        yield "pixel_id does not count from 0"
+    outside = (x < 0) | (y < 0) | (x >= camera.shape[0]) | (y >= camera.shape[1])
+    if outside.any():
+        yield f"{plural(outside.sum(), 'pixel')} outside the array of {camera.shape[0]} x {camera.shape[1]} cells"
+    elif camera.is_lossless and len(np.unique(x * camera.shape[1] + y)) < len(x):
+        yield "two pixels share a cell of the array"
+
+
+def _node_problems(dataset):
+    """Yield which groups, tables and image arrays are missing or do not fit the settings."""
+    bins = config.energy_bins(dataset.settings)
+    groups = {group._v_name: group for group in storage.events_groups(dataset.file)}
+    expected = row_types.energy_groups(dataset.settings, bins.n_bins)
+    expected = expected if expected != [""] else ["/"]
+    for name in [name for name in expected if name not in groups]:
+        yield f"/{name}: the group is missing; the settings have {bins.n_bins} energy bins"
+    for name in [name for name in groups if name not in expected]:
+        yield f"{groups[name]._v_pathname}: the settings have no such energy bin"
+    for name, group in groups.items():
+        if dataset.settings["mode"] == "gh_class" and name in expected:
+            yield from _edge_problems(group, bins)
+        nodes = storage.events_tables(group)
+        if not nodes:
+            yield f"{group._v_pathname}: no table {row_types.EVENTS}"
+        for table in nodes.values():
+            yield from _column_problems(dataset, table)
+        if dataset.is_mapped:
+            yield from _array_problems(dataset, group)
+
+
+def _edge_problems(group, bins):
+    edges = bins.edges[int(group._v_name[1:]) :][:2]
+    given = [getattr(group._v_attrs, name, np.nan) for name in ("min_energy", "max_energy")]
+    if not np.allclose(edges, given, rtol=0, atol=1e-9 * max(1.0, float(np.abs(edges).max()))):
+        yield f"{group._v_pathname}: its edges are {given[0]} and {given[1]}, the settings' {edges[0]} and {edges[1]}"
+
+
+def _column_problems(dataset, table):
+    grids = {int(row["tel_id"]): dataset.cameras.get(row["camera"].decode()) for row in dataset.tel_table}
+    if None in grids.values():
+        return  # said already
+    for name, kind, *_ in row_types.event_columns(dataset.settings, grids):
+        expected = row_types.dtype([(name, kind)])[name]
+        if name not in table.colnames:
+            yield f"{table._v_pathname}: the column {name} is missing"
+        elif table.dtype[name] != expected:
+            yield f"{table._v_pathname}: the column {name} holds {table.dtype[name]}, not {expected}"
+
+
+def _array_problems(dataset, group):
+    arrays, image = storage.image_arrays(group), dataset.settings["image"]
+    for telescope in dataset.tel_table:
+        tel_id, camera = int(telescope["tel_id"]), dataset.cameras.get(telescope["camera"].decode())
+        where = f"{group._v_pathname.rstrip('/')}/{row_types.image_name(tel_id)}"
+        if tel_id not in arrays:
+            yield f"{where}: the image array is missing"
+        elif camera is not None:
+            expected = np.dtype(image["dtype"]), images.array_shape(camera, image)
+            found = arrays[tel_id].atom.dtype, arrays[tel_id].shape[1:]
+            if found != expected:
+                yield f"{where}: images of {found[0]} {found[1]}, not {expected[0]} {expected[1]}"
+    for tel_id in sorted(set(arrays) - set(dataset.tel_table["tel_id"].tolist())):
+        yield f"{group._v_pathname.rstrip('/')}/{row_types.image_name(tel_id)}: Tel_Table has no telescope {tel_id}"
+
+
+# -- checks of rows: add() every block, then problems() ----------------------------------------------------
+
+
+class RunCounts:
+    """Events, images and reconstructed energies of each run, against Run_Table."""
+
+    def __init__(self, dataset):
+        self._table = dataset.file.root[row_types.RUN_TABLE][:]
+        self._gamma_only = dataset.settings["mode"] == "energy_recon" and dataset.settings["energy_recon"]["gamma_only"]
+        self._counts = {}
+        self._faults = Faults()
+
+    @property
+    def n_events(self):
+        """Rows seen."""
+        return sum(events for events, *_ in self._counts.values())
+
+    @property
+    def n_images(self):
+        """Images that rows have."""
+        return sum(n_images for _, n_images, _ in self._counts.values())
+
+    def add(self, table, first, rows):
+        """Count a block of rows."""
+        has_image = rows["tel_map"] >= 0 if "tel_map" in rows.dtype.names else rows["trig_list"] != 0
+        n_images = has_image.sum(axis=1)
+        self._faults.mark(table._v_pathname, "no image", n_images == 0, first)
+        if self._gamma_only:
+            what, wrong = "a primary other than gamma, though gamma_only is set,", rows["gamma_hadron_label"] != 0
+            self._faults.mark(table._v_pathname, what, wrong, first)
+        runs = np.stack([rows["run_number"], rows["gamma_hadron_label"].astype(np.int64)], axis=1)
+        keys, inverse = np.unique(runs, axis=0, return_inverse=True)
+        inverse = inverse.ravel()
+        counts = [
+            np.bincount(inverse, minlength=len(keys)),
+            np.bincount(inverse, n_images, len(keys)).astype(np.int64),
+            np.bincount(inverse, np.isnan(rows["reconstructed_energy"]), len(keys)).astype(np.int64),
+        ]
+        for key, *new in zip(map(tuple, keys.tolist()), *counts, strict=True):
+            self._counts[key] = np.add(self._counts.get(key, (0, 0, 0)), new)
+
+    def problems(self):
+        """Return a line for each count that does not agree."""
+        return [*self._faults.problems(), *self._table_problems(), *self._count_problems()]
+
+    def _table_problems(self):
+        dropped = [name for name in self._table.dtype.names if name.startswith("dropped_")]
+        seen = set()
+        for row in self._table:
+            name = row["file_name"].decode(), int(row["run_number"]), int(row["primary"])
+            where = f"/Run_Table: {name[0]}, {_run(*name[1:])}"
+            if name in seen:
+                yield f"{where}: is there twice"
+            seen.add(name)
+            n_dropped = sum(int(row[column]) for column in dropped)
+            if row["events_read"] != n_dropped + row["events_written"]:
+                counts = f"{n_dropped} dropped and {row['events_written']} written"
+                yield f"{where}: {row['events_read']} events read, but {counts}"
+
+    def _count_problems(self):
+        runs = {}
+        for row in self._table:
+            runs.setdefault((int(row["run_number"]), int(row["primary"])), []).append(row)
+        for key in sorted(set(runs) | set(self._counts)):
+            events, n_images, n_nan = map(int, self._counts.get(key, (0, 0, 0)))
+            if key not in runs:
+                yield f"/Run_Table: no {_run(*key)}, of which there are {plural(events, 'event')}"
+                continue
+            for column, found in (("events_written", events), ("images", n_images)):
+                stated = sum(int(row[column]) for row in runs[key])
+                if stated != found:
+                    yield f"/Run_Table: {_run(*key)}: {column} is {stated}, the tables have {found}"
+            yield from self._energy_problems(key, runs[key], events, n_nan)
+
+    @staticmethod
+    def _energy_problems(key, rows, events, n_nan):
+        dictionaries = {bool(row["bins_cuts_dict_sha256"]) for row in rows}
+        if dictionaries == {True} and n_nan:
+            yield f"{_run(*key)}: no reconstructed energy in {plural(n_nan, 'row')}, though the run has a dictionary"
+        if dictionaries == {False} and n_nan < events:
+            yield f"{_run(*key)}: a reconstructed energy in {plural(events - n_nan, 'row')}, though the run has no dictionary"
+
+
+class Repeats:
+    """No (run, primary, event) may be there twice, in whatever table.
+
+    Events are kept as hashes; those that come twice are read again to see whether they are one event.
+    """
+
+    def __init__(self, dataset):
+        self._dataset = dataset
+        self._hashes = []
+
+    def add(self, table, first, rows):
+        """Take a block of rows."""
+        self._hashes.append(self._hash(rows))
+
+    @staticmethod
+    def _hash(rows):
+        """Mix the key columns to 64 bits (the finalizer of splitmix64)."""
+        mixed = np.zeros(len(rows), np.uint64)
+        for name in KEY:
+            mixed = (mixed ^ rows[name].astype(np.int64).view(np.uint64)) + np.uint64(0x9E3779B97F4A7C15)
+            mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+            mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+            mixed ^= mixed >> np.uint64(31)
+        return mixed
+
+    def problems(self):
+        """Return a line if events are there twice."""
+        hashes = np.sort(np.concatenate(self._hashes)) if self._hashes else np.zeros(0, np.uint64)
+        suspects = np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
+        places = {}
+        for table in self._dataset.tables() if len(suspects) else ():
+            for first, rows in row_blocks(table):
+                for row in np.flatnonzero(np.isin(self._hash(rows), suspects)):
+                    key = tuple(int(rows[name][row]) for name in KEY)
+                    places.setdefault(key, []).append(f"{table._v_pathname} row {first + int(row)}")
+        repeated = {key: where for key, where in places.items() if len(where) > 1}
+        if not repeated:
+            return []
+        (run, primary, event), where = next(iter(repeated.items()))
+        listed = " and ".join(where[:2])
+        return [
+            f"{plural(len(repeated), 'event')} more than once, first {_run(run, primary)} event {event}: in {listed}"
+        ]
+
+
+class Bins:
+    """No row outside its bin: of the true energy, or of the dictionary's reconstructed energy.
+
+    A dictionary chooses the bins itself; where its energies are not in them, it was made with bins
+    other than the dataset's [energy_bins].
+    """
+
+    def __init__(self, dataset):
+        self._bins = config.energy_bins(dataset.settings)
+        self._labelled = dataset.settings["mode"] == "energy_recon"
+        self._faults = Faults()
+
+    def add(self, table, first, rows):
+        """Look at a block of rows."""
+        true_bin = self._bins.find(rows["mc_energy"])
+        if self._labelled:
+            wrong = rows[row_types.RECON_LABEL[0]] != true_bin
+            self._faults.mark(table._v_pathname, "a label that is not the bin of the true energy", wrong, first)
+            return
+        group = int(table._v_parent._v_name[1:])
+        reconstructed = rows["reconstructed_energy"]
+        by_truth = np.isnan(reconstructed)
+        self._faults.mark(table._v_pathname, "true energy outside the bin", by_truth & (true_bin != group), first)
+        wrong = ~by_truth & ~self._contains(group, reconstructed)
+        self._faults.mark(table._v_pathname, "reconstructed energy outside the bin", wrong, first)
+
+    def problems(self):
+        """Return a line for each table with such rows."""
+        return self._faults.problems()
+
+    def _contains(self, group, energy):
+        """Say which energies are in a bin, give or take the rounding to the float32 that is stored."""
+        nearby = [energy, np.nextafter(energy, np.float32(0)), np.nextafter(energy, np.float32(np.inf))]
+        return np.logical_or.reduce([self._bins.find(values) == group for values in nearby])
+
+
+class ImageRows:
+    """`mapped` storage: every image belongs to one row, and every row's images are there."""
+
+    def __init__(self, dataset):
+        self._ids = dataset.tel_table["tel_id"].tolist()
+        self._arrays = {group._v_pathname: storage.image_arrays(group) for group in storage.events_groups(dataset.file)}
+        # 0, 1 or "more" uses of each image
+        self._uses = {
+            path: [np.zeros(arrays[tel_id].nrows, np.uint8) for tel_id in self._ids]
+            for path, arrays in self._arrays.items()
+        }
+        self._faults = Faults()
+
+    def add(self, table, first, rows):
+        """Follow a block of rows to their images."""
+        for tel_id, uses, index in zip(
+            self._ids, self._uses[table._v_parent._v_pathname], rows["tel_map"].T, strict=True
+        ):
+            wrong = (index < -1) | (index >= len(uses))
+            what = f"tel_map of telescope {tel_id} outside its {plural(len(uses), 'image')}"
+            self._faults.mark(table._v_pathname, what, wrong, first)
+            counts = np.bincount(index[(index >= 0) & ~wrong], minlength=len(uses))
+            uses[...] = np.minimum(uses + counts, 2)
+
+    def problems(self):
+        """Return a line for each array with images of no row, or of several."""
+        lines = self._faults.problems()
+        for path, arrays in self._arrays.items():
+            for tel_id, uses in zip(self._ids, self._uses[path], strict=True):
+                for n_uses, what in ((0, "of no row of Events"), (2, "used more than once")):
+                    found = np.flatnonzero(uses == n_uses)
+                    if len(found):
+                        where = arrays[tel_id]._v_pathname
+                        lines.append(f"{where}: {plural(len(found), 'image')} {what}, first image {found[0]}")
+        return lines
+
+
+class ImageColumns:
+    """`all` storage: trig_list says which telescopes have an image, the columns of the others are zero."""
+
+    def __init__(self):
+        self._faults = Faults()
+
+    def add(self, table, first, rows):
+        """Look at a block of rows."""
+        self._faults.mark(table._v_pathname, "trig_list neither 0 nor 1", (rows["trig_list"] > 1).any(axis=1), first)
+        names = [name for name in rows.dtype.names if name[0] == "T" and name[1:].isdigit()]
+        for name, has_image in zip(names, rows["trig_list"].T, strict=True):
+            without = has_image == 0
+            wrong = np.zeros(len(rows), bool)
+            wrong[without] = rows[name][without].any(axis=(1, 2, 3))
+            what = f"an image of telescope {name[1:]} where trig_list has none,"
+            self._faults.mark(table._v_pathname, what, wrong, first)
+
+    def problems(self):
+        """Return a line for each kind of fault."""
+        return self._faults.problems()
+
+
+def _run(run_number, primary):
+    return f"run {run_number} ({primary_name(primary)})"

@@ -1,0 +1,259 @@
+"""Reading a dataset back: from a row of Events to the arrays and pixel vectors of its telescopes.
+
+For people who look at single events; a learner reads whole tables with another room.
+"""
+
+import contextlib
+from dataclasses import dataclass, field
+
+import numpy as np
+import tables
+
+from . import config, images, row_types, storage
+from .errors import ConfigError, DatasetError
+
+#: Mappings that put every pixel in a cell of its own, so that the pixel vector comes back exactly.
+LOSSLESS = ("shifting", "axial")
+
+
+@contextlib.contextmanager
+def open_events(path):
+    """Open a dataset for reading as :class:`DatasetEvents`.
+
+    Raises
+    ------
+    DatasetError
+        If the file is no dataset; within the block, too, if a part of it is missing or can't be read.
+    """
+    with storage.open_dataset(path) as file:
+        try:
+            yield DatasetEvents(file)
+        except (tables.HDF5ExtError, OSError) as err:
+            if isinstance(err, OSError) and err.errno:  # of another file, such as the picture that is written
+                raise
+            raise DatasetError(f"{path}: damaged: a table or array can't be read") from err
+
+
+@dataclass(frozen=True, eq=False)
+class Camera:
+    """An entry of /Cameras.
+
+    Attributes
+    ----------
+    name : str
+    pixels : structured array, one row per pixel
+    attributes : dict
+    """
+
+    name: str
+    pixels: np.ndarray
+    attributes: dict
+
+    @property
+    def shape(self):
+        """Cells along x and y, at scale_factor 1."""
+        return tuple(int(cells) for cells in self.attributes["array_shape"])
+
+    @property
+    def is_lossless(self):
+        """Whether the pixel vector comes back exactly from an array."""
+        return self.attributes["mapping"] in LOSSLESS or self.attributes["pixel_shape"] == "square"
+
+    def pixel_vectors(self, arrays, scale_factor=1):
+        """Take the pixels back out of arrays.
+
+        arrays : array (..., n_x * scale_factor, n_y * scale_factor)
+        returns : array (..., n_pixels); with a mapping that resamples, the value at each pixel's centre
+        """
+        return arrays[..., self.pixels["array_x"] * scale_factor, self.pixels["array_y"] * scale_factor]
+
+    def geometry(self):
+        """Return the ctapipe CameraGeometry of this entry."""
+        import astropy.units as u
+        from ctapipe.instrument import CameraGeometry
+
+        return CameraGeometry(
+            name=self.name,
+            pix_id=self.pixels["pixel_id"].copy(),
+            pix_x=self.pixels["pix_x"] * u.m,
+            pix_y=self.pixels["pix_y"] * u.m,
+            pix_area=self.pixels["pix_area"] * u.m**2,
+            pix_type=str(self.attributes["pixel_shape"]),
+            pix_rotation=float(self.attributes["pix_rotation_deg"]) * u.deg,
+            # positions are stored as the events have them, so nothing is left to be rotated
+            cam_rotation=0 * u.deg,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class TelescopeImage:
+    """What one telescope saw of an event.
+
+    Attributes
+    ----------
+    tel_id : int
+    tel_type : str
+    camera : Camera
+    stored : array as it stands in the file
+    charge_array, time_array : float array (n_x, n_y) in p.e. and ns, the stored channels 0 and 1;
+        time_array is None without TIMING
+    charge, peak_time : float array (n_pixels,)
+    """
+
+    tel_id: int
+    tel_type: str
+    camera: Camera
+    stored: np.ndarray
+    charge_array: np.ndarray
+    time_array: np.ndarray | None
+    charge: np.ndarray
+    peak_time: np.ndarray | None
+
+
+@dataclass(frozen=True, eq=False)
+class Event:
+    """A row of Events: where it stands, its columns of one number, and its images."""
+
+    table: str
+    row: int
+    values: dict
+    images: list = field(default_factory=list)
+
+
+class DatasetEvents:
+    """The events of an open dataset.
+
+    Attributes
+    ----------
+    file : tables.File
+    settings : dict
+    tel_table : structured array, one row per telescope
+    cameras : {entry of /Cameras: Camera}
+    """
+
+    def __init__(self, file):
+        self.file = file
+        self.path = file.filename
+        for name in (row_types.TEL_TABLE, row_types.RUN_TABLE, row_types.CAMERAS):
+            if name not in file.root:
+                raise DatasetError(f"{self.path}: incomplete: /{name} is missing")
+        self.settings = self._settings()
+        self.tel_table = file.root[row_types.TEL_TABLE][:]
+        self.cameras = {
+            node._v_name: Camera(node._v_name, node[:], storage.user_attributes(node))
+            for node in file.root[row_types.CAMERAS]._f_iter_nodes("Table")
+        }
+
+    def _settings(self):
+        if "config" not in self.file.root._v_attrs:
+            raise DatasetError(f"{self.path}: incomplete: the root has no attribute config")
+        try:
+            return config.loads(str(self.file.root._v_attrs["config"]), f"{self.path}: config")
+        except ConfigError as err:
+            raise DatasetError(str(err).splitlines()[0]) from err
+
+    @property
+    def n_bins(self):
+        """Number of energy groups (gh_class) or labels (energy_recon)."""
+        return config.energy_bins(self.settings).n_bins
+
+    @property
+    def is_mapped(self):
+        """Whether images stand in arrays of their own."""
+        return self.settings["storage_mode"] == "mapped"
+
+    def tables(self, energy_bin=None):
+        """Return the Events tables, of one energy group if a bin is given (gh_class)."""
+        groups = storage.events_groups(self.file)
+        if energy_bin is not None and self.settings["mode"] == "gh_class":
+            groups = [group for group in groups if group._v_name == f"E{energy_bin}"]
+        nodes = [table for group in groups for table in storage.events_tables(group).values()]
+        expected = {name for name, *_ in row_types.EVENT_COLUMNS} | {"tel_map" if self.is_mapped else "trig_list"}
+        for table in nodes:
+            missing = expected.difference(table.colnames)
+            if missing:
+                raise DatasetError(f"{self.path}: incomplete: {table._v_pathname} has no column {min(missing)}")
+        return nodes
+
+    # -- choosing events -----------------------------------------------------------------------------
+
+    def find(self, run_number, event_number, energy_bin=None):
+        """Return [(table, row), ...] of an event; several where primaries share a run number."""
+        return self._where(
+            lambda rows: (rows["run_number"] == run_number) & (rows["event_number"] == event_number), energy_bin
+        )
+
+    def random(self, n_events, seed=0, energy_bin=None):
+        """Return [(table, row), ...] of events drawn at random, each at most once, in the file's order."""
+        if energy_bin is not None and self.settings["mode"] == "energy_recon":
+            pool = self._where(lambda rows: np.ones(len(rows), bool), energy_bin)
+            return [pool[index] for index in self._drawn(len(pool), n_events, seed)]
+        nodes = self.tables(energy_bin)
+        edges = np.cumsum([0, *(table.nrows for table in nodes)])
+        chosen = self._drawn(int(edges[-1]), n_events, seed)
+        tables_ = np.searchsorted(edges, chosen, side="right") - 1
+        return [(nodes[table], int(index - edges[table])) for table, index in zip(tables_, chosen, strict=True)]
+
+    @staticmethod
+    def _drawn(n_rows, n_events, seed):
+        return np.sort(np.random.default_rng(seed).choice(n_rows, min(n_events, n_rows), replace=False))
+
+    def _where(self, wanted, energy_bin):
+        label = row_types.RECON_LABEL[0]
+        found = []
+        for table in self.tables(energy_bin):
+            for first, rows in row_blocks(table):
+                mask = wanted(rows)
+                if energy_bin is not None and label in table.colnames:
+                    mask &= rows[label] == energy_bin
+                found += [(table, first + int(row)) for row in np.flatnonzero(mask)]
+        return found
+
+    # -- reading one event ---------------------------------------------------------------------------
+
+    def event(self, table, row):
+        """Read an event with all its images."""
+        record = table[row]
+        values = {name: record[name].item() for name in record.dtype.names if record.dtype[name].shape == ()}
+        event = Event(table._v_pathname, row, values)
+        for position, telescope in enumerate(self.tel_table):
+            stored, attributes = self._stored(table, record, position, int(telescope["tel_id"]))
+            if stored is not None:
+                event.images.append(self._image(telescope, stored, attributes))
+        return event
+
+    def _stored(self, table, record, position, tel_id):
+        """Return a telescope's array in an event and the node that tells of its scales; None without image."""
+        name = row_types.image_name(tel_id)
+        if not self.is_mapped:
+            return (record[name] if record["trig_list"][position] else None), table._v_attrs
+        index = int(record["tel_map"][position])
+        if index < 0:
+            return None, None
+        node = table._v_parent._f_get_child(name)
+        if index >= node.nrows:
+            raise DatasetError(f"{self.path}: damaged: {table._v_pathname}: no image {index} in {node._v_pathname}")
+        return node[index], node._v_attrs
+
+    def _image(self, telescope, stored, attributes):
+        camera = self.cameras[telescope["camera"].decode()]
+        image, factor = self.settings["image"], int(self.settings["image"]["scale_factor"])
+        channels = stored if image["dim_order"] == "channels_first" else np.moveaxis(stored, -1, 0)
+        charge_array = channels[0] / float(attributes["charge_scale"])
+        charge = camera.pixel_vectors(charge_array, factor)
+        time_array = peak_time = None
+        if images.has_timing(image["mode"]):
+            time_array = channels[1] / float(attributes["time_scale"])
+            peak_time = camera.pixel_vectors(time_array, factor)
+        tel_id, tel_type = int(telescope["tel_id"]), telescope["tel_type"].decode()
+        return TelescopeImage(tel_id, tel_type, camera, stored, charge_array, time_array, charge, peak_time)
+
+
+def row_blocks(table):
+    """Yield (number of the first row, rows) of a table, in blocks of bounded size."""
+    from .table_passes import blocks
+
+    first = 0
+    for rows in blocks(table):
+        yield first, rows
+        first += len(rows)

@@ -1,0 +1,22 @@
+"""Names of primary particles, by sim_telarray's numbers."""
+
+#: 100 * A + Z for nuclei; antiparticles are negative.
+NAMES = {
+    0: "gamma",
+    1: "electron",
+    -1: "positron",
+    2: "muon",
+    -2: "antimuon",
+    101: "proton",
+    402: "helium",
+    1206: "carbon",
+    1407: "nitrogen",
+    1608: "oxygen",
+    2814: "silicon",
+    5626: "iron",
+}
+
+
+def primary_name(primary_id):
+    """Return the name of a primary, such as 'proton'; 'primary 999' where it has none."""
+    return NAMES.get(int(primary_id), f"primary {int(primary_id)}")

@@ -1,0 +1,59 @@
+"""What the commands that look at datasets have in common: errors in one line, exit codes, needs."""
+
+import argparse
+import logging
+import os
+import sys
+
+from .errors import ConfigError, DatasetError, InputError
+
+OK, PROBLEMS, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+def one_line_errors(command, *arguments):
+    """Run a command and return its exit code; what goes wrong becomes one line on stderr."""
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.ERROR)
+    try:
+        code = command(*arguments)
+        sys.stdout.flush()
+        return code
+    except (ConfigError, DatasetError, InputError) as err:
+        message = str(err).splitlines()[0]
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except OSError as err:
+        message = f"{err.filename or 'output'}: {err.strerror or err}"
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        return INTERRUPTED
+    sys.stderr.write(f"{message}\n")
+    return USAGE
+
+
+def need_matplotlib():
+    """Raise ConfigError, saying how to get it, if matplotlib is not installed."""
+    from importlib.util import find_spec
+
+    if find_spec("matplotlib") is None:
+        raise ConfigError("needs matplotlib: pip install 'image_extractor[scripts]'")
+
+
+def positive(text):
+    """Return the argument as a number from 1; for argparse."""
+    return _from(1, text)
+
+
+def not_negative(text):
+    """Return the argument as a number from 0; for argparse."""
+    return _from(0, text)
+
+
+def _from(low, text):
+    try:
+        number = int(text)
+    except ValueError:
+        number = low - 1
+    if number < low:
+        raise argparse.ArgumentTypeError(f"{text}: must be a whole number, {low} or more")
+    return number

@@ -1,0 +1,106 @@
+"""The command visualize_events.py: a picture of each chosen event."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from .errors import ConfigError
+from .primaries import primary_name
+from .viewer_commands import need_matplotlib, not_negative, one_line_errors, positive
+
+
+def visualize(path, output=".", *, run=None, event=None, n_random=1, energy_bin=None, seed=0):
+    """Draw events of a dataset, one PNG file each.
+
+    Parameters
+    ----------
+    path : str or Path
+    output : str or Path
+        Folder for the pictures; it is made if it is missing.
+    run, event : int, optional
+        This event; where runs of several primaries share the number, one of each.
+    n_random : int
+        Without run and event: so many events drawn at random.
+    energy_bin : int, optional
+        Only of this energy group (gh_class) or label (energy_recon).
+    seed : int
+        Of the random choice.
+
+    Yields
+    ------
+    Path
+        Of each picture, when it is written.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such event.
+    DatasetError
+        If the file is no dataset, or damaged.
+    """
+    from .event_images import open_events
+
+    output = Path(output)
+    with open_events(path) as dataset:
+        if energy_bin is not None and energy_bin >= dataset.n_bins:
+            raise ConfigError(f"{path}: no bin {energy_bin}: it has {dataset.n_bins} bins, from 0")
+        if run is not None:
+            chosen = dataset.find(run, event, energy_bin)
+            what = f"no run {run} event {event}"
+        else:
+            chosen = dataset.random(n_random, seed, energy_bin)
+            what = "no events"
+        if not chosen:
+            raise ConfigError(f"{path}: {what}" + ("" if energy_bin is None else f" in bin {energy_bin}"))
+        from .pictures import draw_event
+
+        output.mkdir(parents=True, exist_ok=True)
+        for table, row in chosen:
+            found = dataset.event(table, row)
+            picture = output / picture_name(found.values)
+            draw_event(found, picture)
+            yield picture
+
+
+def picture_name(values):
+    """Return the file name of an event's picture, from its columns."""
+    primary = primary_name(values["gamma_hadron_label"]).replace(" ", "")
+    return f"run{values['run_number']}_event{values['event_number']}_{primary}.png"
+
+
+def main(arguments=None):
+    """Run the command visualize_events.py; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="visualize_events.py",
+        description="Draw events of a dataset: each telescope's stored array beside its camera, one PNG per event.",
+    )
+    add = parser.add_argument
+    add("dataset", metavar="DATASET", help="HDF5 file that image_extractor.py wrote")
+    add("--run", metavar="R", type=int, help="run number of the event to draw")
+    add("--event", metavar="E", type=int, help="its event number")
+    add("--random", metavar="N", type=positive, help="draw N events chosen at random (default: 1)")
+    add("--bin", metavar="B", type=not_negative, help="only events of this energy bin (group E<B>, or label)")
+    add("--seed", metavar="S", type=not_negative, default=0, help="of the random choice (default: 0)")
+    add("--output", metavar="DIR", default=".", help="folder for the pictures (default: this one)")
+    options = parser.parse_args(arguments)
+    if (options.run is None) != (options.event is None):
+        parser.error("--run and --event go together")
+    if options.run is not None and options.random is not None:
+        parser.error("give either --run and --event, or --random")
+    return one_line_errors(_run, options)
+
+
+def _run(options):
+    need_matplotlib()
+    pictures = visualize(
+        options.dataset,
+        options.output,
+        run=options.run,
+        event=options.event,
+        n_random=options.random or 1,
+        energy_bin=options.bin,
+        seed=options.seed,
+    )
+    for picture in pictures:
+        sys.stdout.write(f"{picture}\n")
+    return 0

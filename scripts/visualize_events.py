@@ -1,0 +1,8 @@
+#!/usr/bin/env python
+"""Draw events of a dataset, one PNG each."""
+
+import sys
+
+from image_extractor.visualize import main
+
+sys.exit(main())
