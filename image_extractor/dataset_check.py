@@ -7,7 +7,7 @@ image, which is what it takes to find those that are there twice.
 import numpy as np
 
 from . import config, images, row_types, storage
-from .event_images import open_events, row_blocks
+from .event_images import DamagedDatasetError, open_events, row_blocks
 from .primaries import primary_name
 from .text_table import plural
 
@@ -31,22 +31,27 @@ def check(path):
     Raises
     ------
     DatasetError
-        If the file is no dataset, or lacks what makes one.
+        If the file is no dataset.
     """
-    with open_events(path) as dataset:
-        problems = [*_camera_problems(dataset), *_node_problems(dataset)]
-        if problems:  # rows can't be followed through nodes that do not fit
-            return problems, 0, 0
-        runs = RunCounts(dataset)
-        checks = [runs, Repeats(dataset), Bins(dataset)]
-        checks.append(ImageRows(dataset) if dataset.is_mapped else ImageColumns())
-        for table in dataset.tables():
-            for first, rows in row_blocks(table):
-                for each in checks:
-                    each.add(table, first, rows)
-        for each in checks:
-            problems += each.problems()
-        return problems, runs.n_events, runs.n_images
+    try:
+        with open_events(path) as dataset:
+            problems = [*_camera_problems(dataset), *_node_problems(dataset)]
+            # rows can't be followed through nodes that do not fit
+            return (problems, 0, 0) if problems else _check_rows(dataset)
+    except DamagedDatasetError as err:
+        return [err.damage], 0, 0
+
+
+def _check_rows(dataset):
+    runs = RunCounts(dataset)
+    checks = [runs, Repeats(dataset), Bins(dataset)]
+    checks.append(ImageRows(dataset) if dataset.is_mapped else ImageColumns())
+    for table in dataset.tables():
+        for first, rows in row_blocks(table):
+            for each in checks:
+                each.add(table, first, rows)
+    problems = [problem for each in checks for problem in each.problems()]
+    return problems, runs.n_events, runs.n_images
 
 
 class Faults:
@@ -244,7 +249,8 @@ class RunCounts:
         if dictionaries == {True} and n_nan:
             yield f"{_run(*key)}: no reconstructed energy in {plural(n_nan, 'row')}, though the run has a dictionary"
         if dictionaries == {False} and n_nan < events:
-            yield f"{_run(*key)}: a reconstructed energy in {plural(events - n_nan, 'row')}, though the run has no dictionary"
+            n = plural(events - n_nan, "row")
+            yield f"{_run(*key)}: a reconstructed energy in {n}, though the run has no dictionary"
 
 
 class Repeats:

@@ -178,13 +178,11 @@ def _dictionaries(dataset):
 
 
 def _size(n_bytes):
-    for unit in ("B", "kB", "MB", "GB"):
-        if n_bytes < 1000:
-            break
+    units = ["B", "kB", "MB", "GB", "TB"]
+    while n_bytes >= 999.5 and len(units) > 1:
         n_bytes /= 1000
-    else:
-        unit = "TB"
-    return f"{n_bytes:.3g} {unit}"
+        del units[0]
+    return f"{n_bytes:.3g} {units[0]}"
 
 
 def _events(dataset, count):

@@ -16,6 +16,20 @@ from .errors import ConfigError, DatasetError
 LOSSLESS = ("shifting", "axial")
 
 
+class DamagedDatasetError(DatasetError):
+    """A dataset of which a part is missing or can't be read.
+
+    Attributes
+    ----------
+    damage : str
+        The message without the file.
+    """
+
+    def __init__(self, path, damage):
+        super().__init__(f"{path}: {damage}")
+        self.damage = damage
+
+
 @contextlib.contextmanager
 def open_events(path):
     """Open a dataset for reading as :class:`DatasetEvents`.
@@ -23,7 +37,8 @@ def open_events(path):
     Raises
     ------
     DatasetError
-        If the file is no dataset; within the block, too, if a part of it is missing or can't be read.
+        If the file is no dataset; DamagedDatasetError, within the block too, if a part of one is
+        missing or can't be read.
     """
     with storage.open_dataset(path) as file:
         try:
@@ -31,7 +46,7 @@ def open_events(path):
         except (tables.HDF5ExtError, OSError) as err:
             if isinstance(err, OSError) and err.errno:  # of another file, such as the picture that is written
                 raise
-            raise DatasetError(f"{path}: damaged: a table or array can't be read") from err
+            raise DamagedDatasetError(path, "damaged: a table or array can't be read") from err
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +151,7 @@ class DatasetEvents:
         self.path = file.filename
         for name in (row_types.TEL_TABLE, row_types.RUN_TABLE, row_types.CAMERAS):
             if name not in file.root:
-                raise DatasetError(f"{self.path}: incomplete: /{name} is missing")
+                raise DamagedDatasetError(self.path, f"incomplete: /{name} is missing")
         self.settings = self._settings()
         self.tel_table = file.root[row_types.TEL_TABLE][:]
         self.cameras = {
@@ -146,11 +161,11 @@ class DatasetEvents:
 
     def _settings(self):
         if "config" not in self.file.root._v_attrs:
-            raise DatasetError(f"{self.path}: incomplete: the root has no attribute config")
+            raise DamagedDatasetError(self.path, "incomplete: the root has no attribute config")
         try:
-            return config.loads(str(self.file.root._v_attrs["config"]), f"{self.path}: config")
+            return config.loads(str(self.file.root._v_attrs["config"]), "its config")
         except ConfigError as err:
-            raise DatasetError(str(err).splitlines()[0]) from err
+            raise DamagedDatasetError(self.path, f"damaged: {str(err).splitlines()[0]}") from err
 
     @property
     def n_bins(self):
@@ -172,7 +187,7 @@ class DatasetEvents:
         for table in nodes:
             missing = expected.difference(table.colnames)
             if missing:
-                raise DatasetError(f"{self.path}: incomplete: {table._v_pathname} has no column {min(missing)}")
+                raise DamagedDatasetError(self.path, f"incomplete: {table._v_pathname} has no column {min(missing)}")
         return nodes
 
     # -- choosing events -----------------------------------------------------------------------------
@@ -232,7 +247,8 @@ class DatasetEvents:
             return None, None
         node = table._v_parent._f_get_child(name)
         if index >= node.nrows:
-            raise DatasetError(f"{self.path}: damaged: {table._v_pathname}: no image {index} in {node._v_pathname}")
+            damage = f"damaged: {table._v_pathname} has an image {index} of telescope {tel_id}, {name} does not"
+            raise DamagedDatasetError(self.path, damage)
         return node[index], node._v_attrs
 
     def _image(self, telescope, stored, attributes):

@@ -1,4 +1,4 @@
-"""How many telescopes have an image of an event: counted in a dataset or a simtel file; and the command plot_numtel.py."""
+"""How many telescopes have an image of an event, in a dataset or a simtel file; and the command plot_numtel.py."""
 
 import argparse
 import sys
@@ -29,6 +29,12 @@ class Multiplicity:
 
     n_telescopes: dict
     counts: dict
+
+    @property
+    def types(self):
+        """Types to be shown, 'all types' first where there are several."""
+        types = list(self.n_telescopes)
+        return types[1:] if len(types) == 2 else types
 
     def mean(self, events, tel_type):
         """Return the mean number of telescopes of a type in 'all' or 'passing' events, NaN without events."""
@@ -103,7 +109,10 @@ def _is_hdf5(path):
 
 
 def _dataset_blocks(path):
-    """Return the blocks of a dataset (run numbers, event numbers, bool array (n_events, n_telescopes)) and the types."""
+    """Return a dataset's blocks and the types of its telescopes.
+
+    Blocks are (run numbers, event numbers, bool array (n_events, n_telescopes): where there is an image).
+    """
     from .event_images import open_events, row_blocks
 
     with open_events(path) as dataset:
@@ -145,7 +154,7 @@ def _simtel_blocks(path):
 
 def table(multiplicity):
     """Return the distribution as lines of an aligned text table."""
-    kinds, types = list(multiplicity.counts), list(multiplicity.n_telescopes)
+    kinds, types = list(multiplicity.counts), multiplicity.types
     columns = [(name, kind) for name in types for kind in kinds]
     header = ["telescopes", *(f"{name}" if kind == "all" else kind for name, kind in columns)]
     rows = [header]

@@ -220,9 +220,7 @@ def numtel_figure(multiplicity, title):
     matplotlib.use("Agg")
     from matplotlib.figure import Figure
 
-    types = list(multiplicity.n_telescopes)
-    if len(types) == 2:  # one type is all types
-        types = types[1:]
+    types = multiplicity.types
     columns = math.ceil(math.sqrt(len(types)))
     lines = math.ceil(len(types) / columns)
     figure = Figure(figsize=(4.2 * columns + 0.6, 3.2 * lines + 0.4), layout="constrained")
@@ -246,7 +244,7 @@ def _draw_numtel(axes, multiplicity, tel_type):
         axes.stairs(counts, edges, fill=True, color=colour, alpha=0.25)
         axes.stairs(counts, edges, color=colour, linewidth=1.5, label=label)
         if not math.isnan(mean):
-            axes.axvline(mean, color=colour, linestyle="--", linewidth=1)
+            axes.axvline(mean, ymax=0.8, color=colour, linestyle="--", linewidth=1)
     axes.set_title(f"{tel_type}: {plural(n, 'telescope')}", fontsize=9)
     axes.set_xlabel("telescopes with images", fontsize=8)
     axes.set_ylabel("events", fontsize=8)

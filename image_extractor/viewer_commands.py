@@ -33,10 +33,10 @@ def one_line_errors(command, *arguments):
 
 def need_matplotlib():
     """Raise ConfigError, saying how to get it, if matplotlib is not installed."""
-    from importlib.util import find_spec
-
-    if find_spec("matplotlib") is None:
-        raise ConfigError("needs matplotlib: pip install 'image_extractor[scripts]'")
+    try:
+        import matplotlib  # noqa: F401
+    except ModuleNotFoundError as err:
+        raise ConfigError("needs matplotlib: pip install 'image_extractor[scripts]'") from err
 
 
 def positive(text):

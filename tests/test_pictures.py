@@ -1,0 +1,199 @@
+"""Pictures show the array and the camera of every telescope, the right way up, with nothing cut off."""
+
+import os
+
+import numpy as np
+import pytest
+from made_dataset import ROOT, TELESCOPES, real_file, run_script, write_dataset
+
+from image_extractor import ImageExtractor
+from image_extractor.event_images import open_events
+from image_extractor.pictures import event_figure
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def one_event(path, n_images=3):
+    """Return an event with so many images, and its dataset's made truth."""
+    with open_events(path) as dataset:
+        for table in dataset.tables():
+            for row in range(table.nrows):
+                event = dataset.event(table, row)
+                if len(event.images) == n_images:
+                    return event
+    raise AssertionError("no such event")
+
+
+def panels(figure):
+    """Return the axes by what they show: arrays, cameras, colour bars."""
+    arrays = [axes for axes in figure.axes if axes.images]
+    cameras = [axes for axes in figure.axes if axes.get_xlabel() == "camera x [m]"]
+    return arrays, cameras, [axes for axes in figure.axes if axes not in arrays + cameras]
+
+
+@pytest.mark.parametrize("storage_mode", ["all", "mapped"])
+@pytest.mark.parametrize("image_mode", ["PIXELS_1C", "PIXELS_TIMING_3C"])
+def test_panels_hold_what_is_stored(tmp_path, storage_mode, image_mode):
+    write_dataset(tmp_path / "made.h5", (12, 8), storage_mode=storage_mode, image_mode=image_mode)
+    event = one_event(tmp_path / "made.h5")
+    arrays, cameras, bars = panels(event_figure(event))
+    quantities = ["charge"] + ["peak time"] * ("TIMING" in image_mode)
+    assert len(arrays) == len(cameras) == len(bars) == 3 * len(quantities)
+    assert [bar.get_ylabel().split(" [")[0] for bar in bars] == quantities * 3
+    assert {bar.get_ylabel().split("[")[1].split("]")[0] for bar in bars} == {"p.e.", "ns"} - (
+        {"ns"} if len(quantities) == 1 else set()
+    )
+    for index, (array, camera) in enumerate(zip(arrays, cameras, strict=True)):
+        image = event.images[index // len(quantities)]
+        stored = image.charge_array if index % len(quantities) == 0 else image.time_array
+        pixels = image.charge if index % len(quantities) == 0 else image.peak_time
+        shown = array.images[0]
+        # what is drawn in column c and line l, counted from below, is image[c, l]
+        np.testing.assert_array_equal(np.asarray(shown.get_array()), stored.T)
+        assert shown.origin == "lower"
+        assert array.get_aspect() == camera.get_aspect() == 1
+        collection = camera.collections[0]
+        np.testing.assert_array_equal(np.asarray(collection.get_array()), pixels)
+        assert shown.get_clim() == collection.get_clim()
+        assert not camera.xaxis_inverted()
+        assert not camera.yaxis_inverted()
+
+
+def test_pixels_are_drawn_where_the_camera_has_them(tmp_path):
+    """Shapes tile the camera: centres at the pixels, no overlap, no hexagon squashed or turned."""
+    write_dataset(tmp_path / "made.h5", (12, 8))
+    event = one_event(tmp_path / "made.h5")
+    _, cameras, _ = panels(event_figure(event))
+    for image, axes in zip(event.images, cameras, strict=True):
+        geometry = TELESCOPES[image.tel_id][1]
+        corners = 6 if geometry.pix_type.value == "hexagon" else 4
+        shapes = [path.vertices[:corners] for path in axes.collections[0].get_paths()]
+        centres = np.array([shape.mean(axis=0) for shape in shapes])
+        np.testing.assert_allclose(centres, np.column_stack([geometry.pix_x.value, geometry.pix_y.value]), atol=1e-9)
+        area = [0.5 * abs(np.sum(s[:, 0] * np.roll(s[:, 1], 1) - s[:, 1] * np.roll(s[:, 0], 1))) for s in shapes]
+        np.testing.assert_allclose(area, geometry.pix_area.value, rtol=1e-6)
+        # neighbours share an edge: each inner pixel's corners are corners of others too
+        all_corners = np.concatenate(shapes)
+        inner = np.argmin(np.hypot(*(centres - centres.mean(axis=0)).T))
+        for corner in shapes[inner]:
+            near = np.hypot(*(all_corners - corner).T) < 0.02 * np.sqrt(geometry.pix_area.value[0])
+            assert near.sum() == (3 if corners == 6 else 4)
+
+
+def test_axes_agree(tmp_path):
+    """Up in the camera is up in the array, right is right, to within the lattice's angle."""
+    write_dataset(tmp_path / "made.h5", (12, 8), image_scale_factor=1)
+    for image in one_event(tmp_path / "made.h5").images:
+        pixels = image.camera.pixels
+        for axis in "xy":
+            right_way = np.corrcoef(pixels[f"pix_{axis}"], pixels[f"array_{axis}"])[0, 1]
+            assert right_way > np.cos(np.radians(31))
+
+
+def test_nothing_is_cut_off_or_overlaps(tmp_path):
+    """For few and for many telescopes every text and panel is inside the picture; colour bars are free."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    write_dataset(tmp_path / "made.h5", (12, 8), image_mode="PIXELS_TIMING_2C")
+    event = one_event(tmp_path / "made.h5")
+    original = list(event.images)
+    for n in (1, 2, 3, 15, 40):
+        event.images[:] = (original * 14)[:n]
+        figure = event_figure(event)
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        width, height = canvas.get_width_height()
+        renderer = canvas.get_renderer()
+        boxes = [axes.get_tightbbox(renderer) for axes in figure.axes]
+        boxes += [text.get_window_extent(renderer) for text in figure.texts]
+        for box in boxes:
+            assert box.x0 >= 0
+            assert box.y0 >= 0
+            assert box.x1 <= width + 1
+            assert box.y1 <= height + 1
+        for i, one in enumerate(boxes):
+            for other in boxes[i + 1 :]:
+                overlap = min(one.x1, other.x1) - max(one.x0, other.x0), min(one.y1, other.y1) - max(one.y0, other.y0)
+                assert min(overlap) < 4, (n, one, other)
+        assert max(width, height) <= 10_000
+
+
+def test_a_mapping_that_resamples_says_so(tmp_path):
+    write_dataset(tmp_path / "made.h5", (12, 8))
+    event = one_event(tmp_path / "made.h5")
+    for image in event.images:
+        image.camera.attributes["mapping"] = "bilinear"
+    texts = [text.get_text() for text in event_figure(event).texts]
+    assert sum("mapping bilinear: the camera shows the cells at its pixels' centres" in text for text in texts) == 2
+    assert len(texts) == 4  # the square camera is never resampled
+
+
+def test_title_is_the_truth(tmp_path):
+    write_dataset(tmp_path / "made.h5", (12, 8), dictionary=True, mode="energy_recon")
+    event = one_event(tmp_path / "made.h5")
+    title = event_figure(event).texts[0].get_text().replace("\n", " ").replace("\u00a0", " ")
+    values = event.values
+    assert title.startswith(f"gamma of {values['mc_energy']:.4g} TeV, reconstructed ")
+    assert f"run 4 event {values['event_number']}" in title
+    assert f"core x {values['core_x']:.1f} m, y {values['core_y']:.1f} m" in title
+    assert f"label {values['energy_reconstruction_bin_label']}" in title
+
+
+def test_the_command_draws_both_primaries_of_an_event(tmp_path):
+    write_dataset(tmp_path / "made.h5", (4, 4), seed=1, split={"Training": 0.5, "Validation": 0.5})
+    arguments = ["--run", 4, "--event", 200, "--output", tmp_path / "new" / "pictures"]
+    result = run_script("visualize_events.py", tmp_path / "made.h5", *arguments)
+    assert (result.returncode, result.stderr) == (0, "")
+    names = sorted(path.name for path in (tmp_path / "new" / "pictures").iterdir())
+    assert names == ["run4_event200_gamma.png", "run4_event200_proton.png"]
+    assert len(result.stdout.splitlines()) == 2
+    assert (tmp_path / "new" / "pictures" / names[0]).read_bytes().startswith(PNG)
+
+
+def test_what_is_not_there_is_one_line(tmp_path):
+    write_dataset(tmp_path / "made.h5", (4, 4))
+    cases = {
+        ("--run", 4, "--event", 7): "no run 4 event 7\n",
+        ("--run", 4, "--event", 7, "--bin", 1): "no run 4 event 7 in bin 1\n",
+        ("--random", 2, "--bin", 4): "no bin 4: it has 4 bins, from 0\n",
+    }
+    for arguments, line in cases.items():
+        result = run_script("visualize_events.py", tmp_path / "made.h5", *arguments, cwd=tmp_path)
+        assert (result.returncode, result.stdout) == (2, "")
+        assert result.stderr == f"{tmp_path / 'made.h5'}: {line}"
+    assert not list(tmp_path.glob("*.png"))
+
+
+def test_half_an_event_is_wrong_usage(tmp_path):
+    for arguments in (["--run", 4], ["--event", 4], ["--run", 4, "--event", 4, "--random", 1], ["--random", 0]):
+        result = run_script("visualize_events.py", tmp_path / "absent.h5", *arguments)
+        assert result.returncode == 2
+        assert result.stderr.startswith("usage:")
+
+
+@pytest.mark.parametrize("script", ["visualize_events.py", "plot_numtel.py"])
+def test_without_matplotlib_one_line_says_how_to_get_it(tmp_path, script):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\n"
+        "class Missing:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] == 'matplotlib':\n"
+        "            raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, Missing())\n"
+    )
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    result = run_script(script, "any.h5", env=environment)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == "needs matplotlib: pip install 'image_extractor[scripts]'\n"
+
+
+def test_real_cameras(tmp_path):
+    """A real event of LSTCam and NectarCam, and one of CHEC."""
+    for name, types in (("history_meta_75.simtel.zst", "LST+MST"), ("gct_checs_muons.simtel.zst", "SST")):
+        path = tmp_path / f"{types}.h5"
+        settings = {"use_pkl_dict": False, "telescope_type_mode": types, "image_mode": "PIXELS_TIMING_2C"}
+        extractor = ImageExtractor(path, None, "gh_class", **settings)
+        extractor.process_files([real_file(name)], max_events=1)
+        result = run_script("visualize_events.py", path, "--random", 1, "--output", tmp_path)
+        assert (result.returncode, result.stderr) == (0, "")
+    assert {path.name.split("_")[-1] for path in tmp_path.glob("*.png")} == {"gamma.png", "muon.png"}
