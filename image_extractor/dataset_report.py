@@ -65,12 +65,12 @@ def first_rows(path, n_rows):
     lines = []
     with open_events(path) as dataset:
         for table in dataset.tables():
-            rows = [table[row] for row in range(min(n_rows, table.nrows))]
-            if rows:
+            n_shown = min(n_rows, table.nrows)
+            if n_shown:
                 names = [name for name in table.colnames if table.dtype[name].shape == ()]
                 units = [_unit(table, name) for name in names]
-                cells = [[_number(row[name]) for name in names] + [_images(dataset, row)] for row in rows]
-                lines += [f"{table._v_pathname}: {len(rows)} of {plural(table.nrows, 'row')}"]
+                cells = [_cells(dataset, table[row], names) for row in range(n_shown)]
+                lines += [f"{table._v_pathname}: {n_shown} of {plural(table.nrows, 'row')}"]
                 lines += [*aligned([[*names, "images of"], [*units, "tel_id"], *cells], left=0), ""]
     return "\n".join(lines).rstrip() + "\n" if lines else f"{path}: no rows\n"
 
@@ -81,6 +81,10 @@ def _unit(table, name):
         if getattr(attributes, f"CTAFIELD_{position}_NAME", None) == name:
             return str(getattr(attributes, f"CTAFIELD_{position}_UNIT", ""))
     return ""
+
+
+def _cells(dataset, row, names):
+    return [_number(row[name]) for name in names] + [_images(dataset, row)]
 
 
 def _number(value):
