@@ -261,7 +261,7 @@ def _summary(report, output, seconds):
     lines += _dropped_lines(written)
     clipped = sum(run["clipped_pixels"] for run in written)
     if clipped:
-        lines.append(f"clipped: {clipped} pixels did not fit the dtype; a larger dtype or a smaller scale keeps them")
+        lines.append(f"clipped pixels: {clipped}; a larger dtype or a smaller scale keeps what did not fit")
     state = "written" if report.merged else "unchanged" if Path(output).exists() else "not written"
     lines.append(f"{output}: {state}, {seconds:.1f} s in all")
     return "\n".join(lines) + "\n"
