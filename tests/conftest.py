@@ -35,6 +35,20 @@ def real():
     return real_file
 
 
+@pytest.fixture(scope="session")
+def production(tmp_path_factory):
+    """Four small synthetic runs of LSTs and SSTs: gammas 1, 2, 10 and protons 1 (productions share run numbers)."""
+    from image_extractor.demo import write_demo_file
+
+    folder = tmp_path_factory.mktemp("production")
+    runs = [("gamma", 1, 6), ("gamma", 2, 9), ("gamma", 10, 11), ("proton", 1, 5)]
+    suffixes = [".simtel.gz", ".simtel.zst", ".simtel", ".simtel.gz"]
+    paths = [folder / f"{primary}_run{run}{suffix}" for (primary, run, _), suffix in zip(runs, suffixes, strict=True)]
+    for path, (primary, run, events) in zip(paths, runs, strict=True):
+        write_demo_file(path, events=events, telescopes="LST:2,SSTC:2", primary=primary, run=run, reuse=2)
+    return paths
+
+
 @pytest.fixture
 def make_config(tmp_path):
     """Return a function that writes a configuration file with the given settings (keywords section_key)."""
