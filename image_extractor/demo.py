@@ -4,6 +4,7 @@ python -m image_extractor.demo OUT.simtel.gz --events 100 --primary gamma
 """
 
 import argparse
+import errno
 import gzip
 import os
 import sys
@@ -28,7 +29,7 @@ SETTINGS = {  # names and defaults of the settings
     "reuse": 1,
     "offset": 0.5,
     "view_cone": None,
-    "scatter": 250.0,
+    "scatter": 350.0,
 }
 DIFFUSE_VIEW_CONE = 2.0  # deg, where only gammas come from a point: as far as the smallest field of view reaches
 MAX_TELESCOPES, MAX_REUSE = 500, 100
@@ -83,7 +84,7 @@ def write_demo_file(path, **settings):
     view_cone : float, optional
         Radius of the cone around the pointing from which showers come, deg: 0 (a point source) for gammas, else 2.
     scatter : float
-        Largest distance of the core from the centre of the array, m (250).
+        Largest distance of the core from the centre of the array, m (350).
 
     Returns
     -------
@@ -146,7 +147,7 @@ def _number(name, value, kind, low, high):
     try:
         number = kind(value)
         exact = number == float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         exact = False
     if not exact or not low <= number <= high:
         what = "a whole number" if kind is int else "a number"
@@ -192,8 +193,8 @@ def _type_and_number(text):
 def _complete_or_absent(path):
     """A stream to write `path` with, compressed by suffix; it takes its name only after all bytes are on the disk."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    if path.is_dir():
-        raise IsADirectoryError(21, "is a directory", str(path))
+    if path.exists() and not path.is_file():  # never replace a device such as /dev/null
+        raise OSError(errno.EINVAL, "is not a regular file", str(path))
     try:
         with partial.open("wb") as raw:
             with _compressor(raw, path.suffix) as output:
@@ -223,7 +224,7 @@ class _Parser(argparse.ArgumentParser):
     """Wrong usage is one line, like every other error."""
 
     def error(self, message):
-        raise ConfigError(f"{message} (--help shows the usage)")
+        raise ConfigError(f"{message}; --help shows the usage")
 
 
 def build_parser():
@@ -249,7 +250,8 @@ def build_parser():
         ("scatter", "M", "largest distance of the core from the centre"),
     ]
     for name, metavar, text in rows:
-        parser.add_argument(f"--{name}", metavar=metavar, default=SETTINGS[name], help=text)
+        default = argparse.SUPPRESS if SETTINGS[name] is None else SETTINGS[name]
+        parser.add_argument(f"--{name}", metavar=metavar, default=default, help=text)
     return parser
 
 

@@ -325,15 +325,16 @@ def _readout(sample_time, n_samples, pulse, counts_per_pe, pedestal, noise, nigh
 
 
 # Two gains saturate at 12 bits, and there readers change to the low gain; cameras with one gain count further.
-# Counts per p.e. are on the low side and the night is dark: most of a file is noise, which no compression makes small.
+# Counts per p.e. are on the low side and the night is a dark one: most of a file is noise, which no compression makes
+# small, and the dim images of a small production should still be seen by eye.
 READOUTS = {
-    "LSTCam": _readout(0.9765625, 40, (0.9, 1.4), (60.0, 3.0), 400.0, (4.0, 0.7), 0.1, 4095),
-    "NectarCam": _readout(1.0, 60, (1.1, 1.7), (45.0, 3.0), 250.0, (2.5, 0.6), 0.08, 4095),
-    "FlashCam": _readout(4.0, 25, (5.0, 8.0), (40.0,), 100.0, (1.5,), 0.08),
-    "SCTCam": _readout(1.0, 64, (1.7, 2.5), (25.0,), 25.0, (0.9,), 0.02),
-    "CHEC": _readout(1.0, 96, (2.5, 3.5), (30.0,), 40.0, (0.9,), 0.02),
-    "ASTRICam": _readout(2.0, 1, (15.0, 30.0), (62.5, 1.56), 971.0, (6.0, 0.5), 0.01, 4095),
-    "DigiCam": _readout(4.0, 50, (4.5, 7.0), (40.0,), 50.0, (1.2,), 0.05),
+    "LSTCam": _readout(0.9765625, 40, (0.9, 1.4), (60.0, 3.0), 400.0, (4.0, 0.7), 0.03, 4095),
+    "NectarCam": _readout(1.0, 60, (1.1, 1.7), (45.0, 3.0), 250.0, (2.5, 0.6), 0.03, 4095),
+    "FlashCam": _readout(4.0, 25, (5.0, 8.0), (40.0,), 100.0, (1.5,), 0.012),
+    "SCTCam": _readout(1.0, 64, (1.4, 1.8), (25.0,), 25.0, (0.8,), 0.004),
+    "CHEC": _readout(1.0, 96, (1.8, 2.6), (30.0,), 40.0, (0.9,), 0.006),
+    "ASTRICam": _readout(2.0, 1, (15.0, 30.0), (62.5, 1.56), 971.0, (6.0, 0.5), 0.004, 4095),
+    "DigiCam": _readout(4.0, 50, (4.5, 7.0), (40.0,), 50.0, (1.2,), 0.012),
 }
 
 # type in --telescopes: camera, pixels, flat-to-flat size of a pixel, optics

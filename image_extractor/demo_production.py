@@ -268,7 +268,6 @@ class Production:
         return {
             "run": self.settings.run,
             "seconds": START_TIME,
-            "nanoseconds": 0,
             "run_type": -1,  # Monte Carlo
             "tracking_mode": 0,  # azimuth and altitude
             "reverse_flag": 0,
@@ -325,9 +324,7 @@ class Production:
         """The histogram of all simulated events, which ends the file."""
         (low, high), (near, far) = self._histogram_ranges()
         title = "Events, without weights (Ra, log10(E))"
-        return write.histograms(
-            [write.histogram(SHOWER_HISTOGRAM, title, self.histogram, (near, far), (low, high))]
-        )
+        return write.histograms([write.histogram(SHOWER_HISTOGRAM, title, self.histogram, (near, far), (low, high))])
 
 
 def _names(camera):

@@ -5,9 +5,9 @@ from functools import lru_cache
 
 import numpy as np
 
-TRIGGER_THRESHOLD = 20  # p.e. in a pixel and its neighbours
+TRIGGER_THRESHOLD = 15  # p.e. in a pixel and its neighbours
 GAIN_SPREAD, PEDESTAL_SPREAD, CLOCK_SPREAD = 0.03, 0.02, 0.15  # relative, relative, ns: from pixel to pixel
-SINGLE_PE_SPREAD = 0.3  # relative width of the charge of one p.e.
+SINGLE_PE_SPREAD = 0.2  # relative width of the charge of one p.e.
 TRIGGER_POSITION = 0.35  # where in the trace the trigger's p.e. come
 
 # Neighbours on a camera's grid: all eight squares, or the six hexagons (the grid's axes are 60 degrees apart).

@@ -41,7 +41,7 @@ EXTINCTION_DEPTH = 1500.0  # g/cm2, Rayleigh and aerosol scattering together
 SCATTER_ANGLE = np.deg2rad(1.1)  # scale of the light beyond the Cherenkov angle, from electrons scattered off the axis
 CORE_WIDTH = 0.075  # width of the luminous core, in Moliere radii
 HALO_SHARE, HALO_SCALE = 0.15, 3.0  # share of the light that comes from further out, and how much further
-EMISSION_JITTER = 0.8  # ns, the thickness of the shower front
+EMISSION_JITTER = 0.5  # ns, the thickness of the shower front
 MIN_COSINE = 0.5  # light from further than 60 degrees off the pointing does not reach a mirror
 
 PRIMARIES = {"gamma": 0, "electron": 1, "proton": 101, "helium": 402}  # names and CORSIKA-like ids of sim_telarray

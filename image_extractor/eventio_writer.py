@@ -11,8 +11,7 @@ import numpy as np
 
 SYNC_MARKER = 0xD41F8A37
 ONLY_SUBOBJECTS = 1 << 30
-EXTENDED = 1 << 17
-EXTENSION_SHIFT = 30  # payloads of 1 GiB and more keep the higher length bits in an extra word
+MAX_PAYLOAD = 1 << 30  # the length has 30 bits; longer objects would need an extended header
 
 # Largest values (exclusive) that a variable-length integer holds in 1, 2, 3, 4 bytes, and the prefix of its first byte.
 VARINT_LIMITS = (1 << 7, 1 << 14, 1 << 21, 1 << 28)
@@ -24,7 +23,7 @@ TRIGGER_ANALOG_SUM = 2
 
 # (name, type) rows; a type ending in [] takes as many values as it is given.
 RUN_HEADER = [
-    *[(name, "i4") for name in ("run", "seconds", "nanoseconds", "run_type", "tracking_mode", "reverse_flag")],
+    *[(name, "i4") for name in ("run", "seconds", "run_type", "tracking_mode", "reverse_flag")],
     ("direction", "f4[]"),  # azimuth, altitude, rad
     ("offset_fov", "f4[]"),
     ("conv_depth", "f4"),
@@ -62,15 +61,13 @@ def eventio_object(eventio_type, payload, *, object_id=0, version=0, top_level=T
     The payload is padded with zeros to a multiple of four, as sim_telarray does; the padding counts in the length.
     """
     payload = payload + bytes(-len(payload) % 4)
-    length, extension = len(payload) & (ONLY_SUBOBJECTS - 1), len(payload) >> EXTENSION_SHIFT
-    type_word = eventio_type | version << 20 | (EXTENDED if extension else 0)
-    length_word = length | (ONLY_SUBOBJECTS if only_subobjects else 0)
-    header = struct.pack("<IiI", type_word, object_id, length_word)
-    if top_level:
-        header = struct.pack("<I", SYNC_MARKER) + header
-    if extension:
-        header += struct.pack("<I", extension)
-    return header + payload
+    if len(payload) >= MAX_PAYLOAD:
+        raise ValueError(
+            f"object of type {eventio_type} has {len(payload)} bytes, its header can tell {MAX_PAYLOAD - 1}"
+        )
+    length_word = len(payload) | (ONLY_SUBOBJECTS if only_subobjects else 0)
+    header = struct.pack("<IiI", eventio_type | version << 20, object_id, length_word)
+    return (struct.pack("<I", SYNC_MARKER) if top_level else b"") + header + payload
 
 
 def _sub(eventio_type, payload, object_id, version, **kwargs):
