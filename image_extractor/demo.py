@@ -192,9 +192,9 @@ def _type_and_number(text):
 @contextmanager
 def _complete_or_absent(path):
     """A stream to write `path` with, compressed by suffix; it takes its name only after all bytes are on the disk."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     if path.exists() and not path.is_file():  # never replace a device such as /dev/null
         raise OSError(errno.EINVAL, "is not a regular file", str(path))
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with partial.open("wb") as raw:
             with _compressor(raw, path.suffix) as output:

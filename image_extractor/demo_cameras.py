@@ -12,6 +12,7 @@ import numpy as np
 
 HEXAGON_FLAT_Y, SQUARE, HEXAGON_FLAT_X = 1, 2, 3  # sim_telarray's codes of pixel shapes
 SEGMENTED, DUAL_MIRROR = 0, 2  # sim_telarray's MIRROR_CLASS
+SILICON = 1.6  # efficiency of silicon photomultipliers, relative to vacuum tubes
 SQRT3 = np.sqrt(3)
 SEVENFOLD_ROTATION = np.deg2rad(100.893)  # modules of seven pixels put the camera's axes at this angle
 
@@ -75,6 +76,7 @@ class Camera:
     dish: str  # "parabolic", "hybrid", "davies-cotton" or "schwarzschild-couder"
     sample_time: float
     n_samples: int
+    efficiency: float  # of the sensors, relative to photomultipliers
     pulse_rise: float  # sigma of the pulse before its peak
     pulse_fall: float  # and after it
     counts_per_pe: tuple  # summed ADC counts of one p.e., per gain
@@ -115,7 +117,8 @@ class Camera:
     @cached_property
     def pulse(self):
         """Response to one p.e. in steps of `pulse_step`, peak 1; half precision, as it is in the file."""
-        time = np.arange(0, 5 * (self.pulse_rise + self.pulse_fall), self.pulse_step) - 5 * self.pulse_rise
+        steps = np.ceil(5 * np.array([self.pulse_rise, self.pulse_fall]) / self.pulse_step)
+        time = np.arange(-steps[0], steps[1] + 1) * self.pulse_step
         return np.exp(-0.5 * (time / np.where(time < 0, self.pulse_rise, self.pulse_fall)) ** 2).astype("f2")
 
     def pixel_of(self, x, y):
@@ -310,7 +313,9 @@ def _dual_mirror(optics, focal_length, effective_focal_length, mirror_area, psf)
     }
 
 
-def _readout(sample_time, n_samples, pulse, counts_per_pe, pedestal, noise, night_sky, saturation=65535):
+def _readout(
+    sample_time, n_samples, pulse, counts_per_pe, pedestal, noise, night_sky, efficiency=1.0, saturation=65535
+):
     return {
         "sample_time": sample_time,
         "n_samples": n_samples,
@@ -320,6 +325,7 @@ def _readout(sample_time, n_samples, pulse, counts_per_pe, pedestal, noise, nigh
         "pedestal": pedestal,
         "noise": noise,
         "night_sky": night_sky,
+        "efficiency": efficiency,
         "saturation": saturation,
     }
 
@@ -328,13 +334,13 @@ def _readout(sample_time, n_samples, pulse, counts_per_pe, pedestal, noise, nigh
 # Counts per p.e. are on the low side and the night is a dark one: most of a file is noise, which no compression makes
 # small, and the dim images of a small production should still be seen by eye.
 READOUTS = {
-    "LSTCam": _readout(0.9765625, 40, (0.9, 1.4), (60.0, 3.0), 400.0, (4.0, 0.7), 0.03, 4095),
-    "NectarCam": _readout(1.0, 60, (1.1, 1.7), (45.0, 3.0), 250.0, (2.5, 0.6), 0.03, 4095),
+    "LSTCam": _readout(0.9765625, 40, (0.9, 1.4), (60.0, 3.0), 400.0, (4.0, 0.7), 0.03, saturation=4095),
+    "NectarCam": _readout(1.0, 60, (1.1, 1.7), (45.0, 3.0), 250.0, (2.5, 0.6), 0.03, saturation=4095),
     "FlashCam": _readout(4.0, 25, (5.0, 8.0), (40.0,), 100.0, (1.5,), 0.012),
-    "SCTCam": _readout(1.0, 64, (1.4, 1.8), (25.0,), 25.0, (0.8,), 0.004),
-    "CHEC": _readout(1.0, 96, (1.8, 2.6), (30.0,), 40.0, (0.9,), 0.006),
-    "ASTRICam": _readout(2.0, 1, (15.0, 30.0), (62.5, 1.56), 971.0, (6.0, 0.5), 0.004, 4095),
-    "DigiCam": _readout(4.0, 50, (4.5, 7.0), (40.0,), 50.0, (1.2,), 0.012),
+    "SCTCam": _readout(1.0, 64, (1.4, 1.8), (25.0,), 25.0, (0.6,), 0.003, SILICON),
+    "CHEC": _readout(1.0, 96, (1.8, 2.6), (30.0,), 40.0, (0.9,), 0.006, SILICON),
+    "ASTRICam": _readout(2.0, 1, (15.0, 30.0), (62.5, 1.56), 971.0, (6.0, 0.5), 0.004, SILICON, saturation=4095),
+    "DigiCam": _readout(4.0, 50, (4.5, 7.0), (40.0,), 50.0, (1.2,), 0.012, SILICON),
 }
 
 # type in --telescopes: camera, pixels, flat-to-flat size of a pixel, optics

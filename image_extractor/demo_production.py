@@ -25,7 +25,7 @@ SITE = {"*LATITUDE": "28.7617", "*LONGITUDE": "-17.8911", "ALTITUDE": f"{showers
 CIRCLES = {"LST": (70, 60, 16), "SCT": (120, 80, 10), "MSTN": (140, 90, 10), "MSTF": (190, 90, 10)}
 SMALL_TELESCOPE_CIRCLES = (100, 70, 5)
 FIRST_CIRCLE = 6  # telescopes; two more in each further one
-TURN = 0.47  # rad, by which the circles of each next type are turned, so that no telescopes stand on each other
+TURNS = 24  # by which a circle may be turned, so that no telescopes stand on each other
 
 
 @dataclass
@@ -44,7 +44,7 @@ class Array:
 
     cameras: list
     position: np.ndarray  # (n_tel, 3), m
-    mirror_area: np.ndarray  # (n_tel,), m2
+    light_area: np.ndarray  # (n_tel,), m2, of the mirror, times the efficiency of the sensors
     focal_length: np.ndarray  # (n_tel,), m
     psf: np.ndarray  # (n_tel,), deg
     axes: np.ndarray  # (3, 3), see demo_showers.sky_axes
@@ -54,27 +54,43 @@ def make_array(telescopes):
     """The `Array` of a dict of numbers by telescope type."""
     types = [tel_type for tel_type, number in telescopes.items() for _ in range(number)]
     cameras = [build_camera(tel_type) for tel_type in types]
-    places = [_circles(tel_type, number, turn * TURN) for turn, (tel_type, number) in enumerate(telescopes.items())]
+    position = _positions(telescopes)
     return Array(
         cameras=cameras,
-        position=np.concatenate(places).astype(np.float32).astype(float),  # as the file has it
-        mirror_area=np.array([camera.mirror_area for camera in cameras]),
+        position=position.astype(np.float32).astype(float),  # as the file has it
+        light_area=np.array([camera.mirror_area * camera.efficiency for camera in cameras]),
         focal_length=np.array([camera.effective_focal_length for camera in cameras]),
         psf=np.array([camera.psf for camera in cameras]),
         axes=showers.sky_axes(*POINTING),
     )
 
 
-def _circles(tel_type, number, turn):
-    radius, step, height = CIRCLES.get(tel_type, SMALL_TELESCOPE_CIRCLES)
-    places, circle = [], 0
-    while number > 0:
-        n = min(number, FIRST_CIRCLE + 2 * circle)
-        phi = turn + np.pi / 4 + 2 * np.pi * np.arange(n) / n
-        r = radius + step * circle
-        places.append(np.stack([r * np.cos(phi), r * np.sin(phi), np.full(n, float(height))], axis=1))
-        number, circle = number - n, circle + 1
-    return np.concatenate(places)
+def _positions(telescopes):
+    """Circles of telescopes, type by type, each turned to where it is furthest from those that are there already.
+
+    returns : float array (n_tel, 3), m
+    """
+    places = np.zeros((0, 3))
+    for tel_type, number in telescopes.items():
+        radius, step, height = CIRCLES.get(tel_type, SMALL_TELESCOPE_CIRCLES)
+        per_circle = FIRST_CIRCLE
+        while number > 0:
+            n = min(number, per_circle)
+            circle = _freest_circle(places, radius, n)
+            places = np.concatenate([places, np.column_stack([circle, np.full(n, height)])])
+            number, radius, per_circle = number - n, radius + step, per_circle + 2
+    return places
+
+
+def _freest_circle(places, radius, n):
+    """n positions (x, y) on a circle; places : float array (n_places, 3)."""
+    turns = np.pi / 4 + 2 * np.pi / n * np.arange(TURNS) / TURNS
+    phi = turns[:, np.newaxis] + 2 * np.pi / n * np.arange(n)
+    circles = radius * np.stack([np.cos(phi), np.sin(phi)], axis=-1)
+    if not len(places):
+        return circles[0]
+    distance = np.linalg.norm(circles[:, :, np.newaxis] - places[:, :2], axis=-1).min(axis=(1, 2))
+    return circles[np.round(distance, 6).argmax()]
 
 
 class Production:

@@ -35,11 +35,11 @@ SMALLEST_CASCADE = 1e-3  # TeV
 
 # Photons per metre of track of a particle at the speed of light, per theta^2 (rad^2), 300 to 600 nm (Frank and Tamm).
 PHOTONS_PER_METRE = 2 * np.pi / 137.036 * (1 / 300e-9 - 1 / 600e-9)
-PHOTON_DETECTION = 0.04  # p.e. per photon on the mirror: mirror, camera window, photo-sensors, dead space
+PHOTON_DETECTION = 0.04  # p.e. per photon on the mirror with photomultipliers: mirror, window, sensors, dead space
 FAST_FRACTION = 0.6  # of the cascade's electrons are above the Cherenkov threshold
 EXTINCTION_DEPTH = 1500.0  # g/cm2, Rayleigh and aerosol scattering together
 SCATTER_ANGLE = np.deg2rad(1.1)  # scale of the light beyond the Cherenkov angle, from electrons scattered off the axis
-CORE_WIDTH = 0.075  # width of the luminous core, in Moliere radii
+CORE_WIDTH = 0.05  # width of the luminous core, in Moliere radii
 HALO_SHARE, HALO_SCALE = 0.15, 3.0  # share of the light that comes from further out, and how much further
 EMISSION_JITTER = 0.5  # ns, the thickness of the shower front
 MIN_COSINE = 0.5  # light from further than 60 degrees off the pointing does not reach a mirror
@@ -219,10 +219,11 @@ def _truth(primary, energy, direction, profile, slant):
     }
 
 
-def expected_photoelectrons(shower, core, tel_position, mirror_area):
+def expected_photoelectrons(shower, core, tel_position, light_area):
     """Mean number of p.e. that each telescope gets from each source, and the way between them.
 
-    core : float array (2,), m; tel_position : float array (n_tel, 3), m; mirror_area : float array (n_tel,), m2
+    core : float array (2,), m; tel_position : float array (n_tel, 3), m
+    light_area : float array (n_tel,), m2, of the mirror, times the efficiency of the sensors
     returns : mean float array (n_tel, n_sources), p.e.; way float array (n_tel, n_sources, 3), m, telescope to source
     """
     way = shower.position + np.array([*core, 0.0]) - tel_position[:, np.newaxis]
@@ -233,18 +234,18 @@ def expected_photoelectrons(shower, core, tel_position, mirror_area):
     # Even within the Cherenkov angle, falling exponentially beyond; the norm makes the integral over all angles 1.
     norm = 1 / (np.pi * theta**2 + 2 * np.pi * (tail * theta + tail**2))
     per_solid_angle = norm * np.exp(-np.maximum(angle - theta, 0.0) / tail)
-    solid_angle = mirror_area[:, np.newaxis] / distance**2
+    solid_angle = light_area[:, np.newaxis] / distance**2
     return shower.photons * PHOTON_DETECTION * per_solid_angle * solid_angle, way
 
 
 def sample_photoelectrons(rng, shower, core, array):
     """The p.e. of one use of a shower in all telescopes.
 
-    array : telescopes with `position` (n_tel, 3), `mirror_area`, `psf` (deg), `focal_length` (m) (n_tel,) and
+    array : telescopes with `position` (n_tel, 3), `light_area` (m2), `psf` (deg), `focal_length` (m) (n_tel,) and
         `axes` (3, 3), the pointing as `sky_axes` gives it
     returns : telescope index, x, y (m, camera frame) and time (ns, from when the front reaches the core), each (n_pe,)
     """
-    mean, way = expected_photoelectrons(shower, core, array.position, array.mirror_area)
+    mean, way = expected_photoelectrons(shower, core, array.position, array.light_area)
     depth, up, along = np.moveaxis(way @ array.axes.T, -1, 0)  # along the pointing, and across
     distance = np.linalg.norm(way, axis=-1)
     count = rng.poisson(np.where(depth > MIN_COSINE * distance, mean, 0.0))
@@ -268,7 +269,7 @@ def sample_muons(rng, shower, core, array):
     (Vacanti et al. 1994); only the shape and the amount of light are kept here.
     """
     near = np.exp(-np.hypot(*(array.position[:, :2] - core).T) / MUON_REACH)
-    count = rng.poisson(shower.muons * near * np.sqrt(array.mirror_area / 100))
+    count = rng.poisson(shower.muons * near * np.sqrt(array.light_area / 100))
     telescope = np.repeat(np.arange(count.size), count)
     n = telescope.size
     radius = np.deg2rad(rng.uniform(0.8, 1.25, n))
@@ -277,7 +278,7 @@ def sample_muons(rng, shower, core, array):
     middle = rng.uniform(0, 2 * np.pi, n)
     depth, up, along = array.axes @ shower.direction
     centre = np.array([up, along]) / depth + rng.normal(0.0, np.deg2rad(0.7), (n, 2))
-    diameter = 2 * np.sqrt(array.mirror_area[telescope] / np.pi)
+    diameter = 2 * np.sqrt(array.light_area[telescope] / np.pi)
     light = rng.poisson(MUON_PHOTONS * diameter * radius / np.deg2rad(1.2) * half_arc / np.pi)
     muon = np.repeat(np.arange(n), light)
     phi = middle[muon] + half_arc[muon] * rng.uniform(-1, 1, muon.size)
