@@ -24,7 +24,7 @@ DEFAULT_SPLIT = "0.9,0.1"
 def main(arguments=None):
     """Convert simtel files to an image dataset; returns the exit code."""
     arguments = sys.argv[1:] if arguments is None else [str(argument) for argument in arguments]
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_intermixed_args(arguments)
     start_logging(logging.DEBUG if options.debug else logging.INFO)
     signal.signal(signal.SIGTERM, _terminate)
     try:
@@ -252,9 +252,8 @@ def _summary(report, output, seconds):
         else:
             lines.append(f"{name:{width}} {_run_line(run).removeprefix(name + ': ')}")
     if len(written) > 1:
-        total = {
-            key: sum(run[key] for run in written) for key in written[0] if isinstance(written[0][key], int | float)
-        }
+        keys = ("events_read", "events_written", "dropped_no_image", "seconds")
+        total = {key: sum(run[key] for run in written) for key in keys}
         types = {short for run in written for short in run["images_by_type"]}
         total["images_by_type"] = {t: sum(run["images_by_type"].get(t, 0) for run in written) for t in sorted(types)}
         lines.append(f"{'total':{width}} " + _counts(total))

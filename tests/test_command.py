@@ -82,7 +82,7 @@ def test_unknown_extractor_is_one_line(production, make_config, tmp_path):
 
 def test_extractor_without_peak_time_is_one_line(production, make_config, tmp_path):
     config = make_config(
-        calibration_extractor="FullWaveformSum", image_mode="PIXELS_TIMING_2C", telescope_type_mode="ALL"
+        calibration_extractor="VarianceExtractor", image_mode="PIXELS_TIMING_2C", telescope_type_mode="ALL"
     )
     done = run_command(production[0], tmp_path / "o.h5", config)
     assert done.returncode == 2

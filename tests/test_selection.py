@@ -177,8 +177,8 @@ def test_dictionary_and_setting_must_agree(tmp_path):
 
 @given(
     low=st.integers(-40, 40),
-    n_bins=st.integers(1, 200),
-    size=st.sampled_from([0.05, 0.1, 0.2, 0.25, 0.5, 1.0]),
+    n_bins=st.integers(1, 100),
+    size=st.sampled_from([0.01, 0.05, 0.1, 0.2, 0.25, 0.5]),
     energies=st.lists(st.floats(1e-6, 1e6), max_size=20),
 )
 def test_energy_bins_hold_for_all_sizes(low, n_bins, size, energies):
