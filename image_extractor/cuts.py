@@ -32,11 +32,12 @@ COLUMNS = (
     ("bin", np.int32, "", "Energy bin, counted from 0"),
     ("reconstructed_energy", np.float64, "TeV", "Reconstructed energy"),
 )
+DTYPE = np.dtype([(name, kind) for name, kind, *_ in COLUMNS])
 SOURCES_NODE = "source_files"
 
 BLOCK_ROWS = 100_000
 
-_PATCH_LOCK = threading.Lock()
+_PATCH_LOCK = threading.RLock()
 
 
 class _Dtype:
@@ -113,9 +114,21 @@ def load(path):
 
 
 def _load_table(path):
+    entries = {}
+    with contextlib.closing(_table_blocks(path)) as blocks:
+        for rows in blocks:
+            run, event, index, energy = (rows[name].tolist() for name, *_ in COLUMNS)
+            block = dict(zip(zip(run, event, strict=True), zip(index, energy, strict=True), strict=True))
+            if len(block) < len(rows) or not entries.keys().isdisjoint(block.keys()):
+                raise ConfigError(f"{path}: {_twice(entries, run, event)} comes twice")
+            entries.update(check(block, path))
+    return entries
+
+
+def _table_blocks(path):
+    """Yield the table of an HDF5 dictionary as structured arrays of at most BLOCK_ROWS rows."""
     import tables
 
-    entries = {}
     with without_pickles(), tables.open_file(path, "r") as file:
         table = file.root._f_get_child(NODE) if NODE in file.root else None
         if not isinstance(table, tables.Table):
@@ -124,13 +137,7 @@ def _load_table(path):
         if missing:
             raise ConfigError(f"{path}: refused as a bins_cuts_dict: /{NODE} has no column {', '.join(missing)}")
         for start in range(0, table.nrows, BLOCK_ROWS):
-            rows = table.read(start, start + BLOCK_ROWS)
-            run, event, index, energy = (rows[name].tolist() for name, *_ in COLUMNS)
-            block = dict(zip(zip(run, event, strict=True), zip(index, energy, strict=True), strict=True))
-            if len(block) < len(rows) or not entries.keys().isdisjoint(block.keys()):
-                raise ConfigError(f"{path}: {_twice(entries, run, event)} comes twice")
-            entries.update(check(block, path))
-    return entries
+            yield table.read(start, start + BLOCK_ROWS)
 
 
 def _twice(entries, run, event):
@@ -212,6 +219,7 @@ def save(path, entries, file_format="pickle", attributes=None, sources=()):
     try:
         if file_format == "hdf5":
             _write_table(part, entries, attributes or {}, sources)
+            _verify_table(part, entries)
         else:
             _write_pickle(part, entries)
         with part.open("rb") as file:
@@ -234,14 +242,12 @@ def _write_pickle(path, entries):
 def _write_table(path, entries, attributes, sources):
     import tables
 
-    dtype = np.dtype([(name, kind) for name, kind, *_ in COLUMNS])
     # zlib, which every HDF5 library has
     filters = tables.Filters(complevel=1, complib="zlib", shuffle=True)
     with tables.open_file(path, "w", filters=filters) as file:
-        table = file.create_table("/", NODE, dtype, "Events that pass the cuts", expectedrows=len(entries))
-        items = ((*key, *value) for key, value in entries.items())
-        while rows := list(itertools.islice(items, BLOCK_ROWS)):
-            table.append(np.array(rows, dtype=dtype))
+        table = file.create_table("/", NODE, DTYPE, "Events that pass the cuts", expectedrows=len(entries))
+        for rows in _entry_blocks(entries):
+            table.append(rows)
         for position, (name, _, unit, description) in enumerate(COLUMNS):
             table.attrs[f"CTAFIELD_{position}_NAME"] = name
             table.attrs[f"CTAFIELD_{position}_DESC"] = description
@@ -255,6 +261,25 @@ def _write_table(path, entries, attributes, sources):
         if names:
             # a node, for an attribute holds no more than 64 kB
             file.create_array("/", SOURCES_NODE, np.array(names), "Files that the events come from")
+
+
+def _entry_blocks(entries):
+    """Yield a dictionary as structured arrays of at most BLOCK_ROWS rows."""
+    items = ((*key, *value) for key, value in entries.items())
+    while rows := list(itertools.islice(items, BLOCK_ROWS)):
+        yield np.array(rows, dtype=DTYPE)
+
+
+def _verify_table(path, entries):
+    """Read a table back: PyTables is silent about what HDF5 could not write on closing, as on a full disk."""
+    try:
+        with contextlib.closing(_table_blocks(path)) as blocks:
+            pairs = itertools.zip_longest(blocks, _entry_blocks(entries))
+            whole = all(np.array_equal(stored, meant) for stored, meant in pairs)
+    except Exception as err:
+        raise OSError("not all of it got there; is the disk full?") from err
+    if not whole:
+        raise OSError("what got there is something else; is the disk full?")
 
 
 def sha256(path):
