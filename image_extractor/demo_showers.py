@@ -47,6 +47,10 @@ MIN_COSINE = 0.5  # light from further than 60 degrees off the pointing does not
 PRIMARIES = {"gamma": 0, "electron": 1, "proton": 101, "helium": 402}  # names and CORSIKA-like ids of sim_telarray
 INTERACTION_LENGTH = {"gamma": RADIATION_LENGTH * 9 / 7, "electron": 18.0, "proton": 85.0, "helium": 52.0}  # g/cm2
 NUCLEONS = {"proton": 1, "helium": 4}
+CASCADE_ANGLE, CASCADE_ENERGY = 0.013, 0.05  # rad, one sigma per axis, by which a cascade of that energy (TeV) is off
+MAX_ANGLE = 0.06  # rad
+GENERATION_DEPTH, GENERATIONS = 80.0, 3  # g/cm2 between interactions of hadrons; cascades come from one of the first
+SHARING = 0.6  # how evenly the cascades share the energy (of a Dirichlet distribution)
 
 MUON_PHOTONS = 80.0  # p.e. of a full ring at 1.2 degrees, per metre of mirror diameter
 MUON_REACH = 150.0  # m, between core and telescope
@@ -137,13 +141,13 @@ def _hadronic_cascades(rng, energy, start, n_nucleons):
     for _ in range(n_nucleons):
         n = min(5 + rng.poisson(2.5 * np.log1p(energy / n_nucleons / 0.1)), 30)
         electromagnetic = np.clip(rng.normal(0.55, 0.12), 0.2, 0.85)
-        energies.append(electromagnetic * energy / n_nucleons * rng.dirichlet(np.full(n, 0.6)))
-        starts.append(start + rng.exponential(80.0, n) * rng.integers(0, 3, n))
+        energies.append(electromagnetic * energy / n_nucleons * rng.dirichlet(np.full(n, SHARING)))
+        starts.append(start + rng.exponential(GENERATION_DEPTH, n) * rng.integers(0, GENERATIONS, n))
     energies, starts = np.concatenate(energies), np.concatenate(starts)
     keep = (energies > SMALLEST_CASCADE) | (energies == energies.max())
     energies, starts = np.maximum(energies[keep], 2 * CRITICAL_ENERGY), starts[keep]
-    angles = rng.normal(0.0, 0.010, (2, energies.size)) * np.sqrt(0.05 / energies)
-    return energies, starts, np.clip(angles, -0.06, 0.06)
+    angles = rng.normal(0.0, CASCADE_ANGLE, (2, energies.size)) * np.sqrt(CASCADE_ENERGY / energies)
+    return energies, starts, np.clip(angles, -MAX_ANGLE, MAX_ANGLE)
 
 
 def _cascades(rng, primary, energy):
