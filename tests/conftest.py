@@ -49,6 +49,17 @@ def production(tmp_path_factory):
     return paths
 
 
+@pytest.fixture(scope="session")
+def all_cameras(tmp_path_factory):
+    """A synthetic run with images of all seven cameras."""
+    from image_extractor.demo import write_demo_file
+
+    path = tmp_path_factory.mktemp("cameras") / "gamma_run3.simtel.gz"
+    telescopes = "LST:1,MSTN:1,MSTF:1,SCT:1,SSTC:2,SSTA:2,SSTD:2"
+    write_demo_file(path, events=6, telescopes=telescopes, run=3, energy="5,50", scatter=150)
+    return path
+
+
 @pytest.fixture
 def make_config(tmp_path):
     """Return a function that writes a configuration file with the given settings (keywords section_key)."""

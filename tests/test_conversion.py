@@ -153,3 +153,35 @@ def test_class_is_used_from_python(real, tmp_path):
     events = read_dataset(output)
     assert len(events) == 11
     assert sum(event["table"] == "Events_Training" for event in events) == 10
+
+
+def test_mapped_and_all_hold_the_same_images(production, convert, make_config):
+    found = {}
+    for storage_mode in ("mapped", "all"):
+        config = make_config(storage_mode=storage_mode, telescope_type_mode="ALL", image_mode="PIXELS_TIMING_2C")
+        output = convert(production[1], config, output=f"{storage_mode}.h5")
+        found[storage_mode] = {event["event_number"]: event["pixels"] for event in read_dataset(output)}
+    assert found["mapped"].keys() == found["all"].keys()
+    for number, pixels in found["mapped"].items():
+        assert pixels.keys() == found["all"][number].keys()
+        assert all(np.array_equal(pixels[tel_id], found["all"][number][tel_id]) for tel_id in pixels)
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "int16", "float32"])
+def test_every_demo_camera(dtype, all_cameras, convert, make_config):
+    """Two gains and one, hexagons and squares, 64 samples and a single one: all as ctapipe has them."""
+    config = make_config(
+        storage_mode="mapped", telescope_type_mode="ALL", image_mode="PIXELS_TIMING_2C", image_dtype=dtype
+    )  # fmt: skip
+    stored = {event["event_number"]: event for event in read_dataset(convert(all_cameras, config))}
+    cameras = set()
+    for source, event in dl1_events(all_cameras):
+        row = stored.pop(event.index.event_id)
+        check_truth(row, event)
+        assert set(row["pixels"]) == set(event.dl1.tel)
+        for tel_id, dl1 in event.dl1.tel.items():
+            charge, time = (expected(values, dtype, 100)[0] for values in (dl1.image, dl1.peak_time))
+            assert np.array_equal(row["pixels"][tel_id], [charge, time])
+            cameras.add(source.subarray.tel[tel_id].camera.name)
+    assert not stored
+    assert cameras == {"LSTCam", "NectarCam", "FlashCam", "SCTCam", "CHEC", "ASTRICam", "DigiCam"}
