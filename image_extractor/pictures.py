@@ -35,6 +35,57 @@ def draw_event(event, path):
     save(figure, path)
 
 
+def draw_sheet(events, path, n_columns=6):
+    """Draw several events on one page: a line each, the stored charges of its brightest telescopes.
+
+    Parameters
+    ----------
+    events : list of event_images.Event
+    path : str or Path
+    n_columns : int
+        Telescopes of an event, at most.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(2.3 * n_columns, 2.9 * len(events)), layout="constrained")
+    lines = figure.subfigures(len(events), 1, squeeze=False)[:, 0]
+    for line, event in zip(lines, events, strict=True):
+        truth = event.values
+        line.suptitle(
+            f"{primary_name(truth['gamma_hadron_label'])} of {truth['mc_energy']:.3g} TeV, run {truth['run_number']} "
+            f"event {truth['event_number']}, {plural(len(event.images), 'image')}",
+            fontsize=TITLE_SIZE,
+        )
+        brightest = sorted(event.images, key=lambda image: -image.charge.sum())[:n_columns]
+        panels = line.subplots(1, n_columns, squeeze=False)[0]
+        for axes, image in zip(panels, brightest, strict=False):
+            _draw_small(axes, image)
+        for axes in panels[len(brightest) :]:
+            axes.set_axis_off()
+    save(figure, path)
+
+
+def _draw_small(axes, image):
+    low, high = _limits(image.charge)
+    colours = matplotlib_colours(CHARGE_COLOURS)
+    picture = axes.imshow(image.charge_array.T, origin="lower", cmap=colours, vmin=low, vmax=high)
+    axes.set_title(f"{image.camera.name}, telescope {image.tel_id}", fontsize=8)
+    axes.tick_params(labelsize=6)
+    bar = axes.figure.colorbar(picture, ax=axes, shrink=0.75)
+    bar.ax.tick_params(labelsize=6)
+    bar.set_label("p.e.", fontsize=6)
+
+
+def matplotlib_colours(name):
+    """Return a colour map in which cells below the scale, where no pixel is, are grey."""
+    import matplotlib
+
+    return matplotlib.colormaps[name].with_extremes(under=BELOW, bad=BELOW)
+
+
 def save(figure, path):
     """Write a figure to a PNG file."""
     side = max(figure.get_size_inches())
@@ -154,11 +205,10 @@ def draw_pair(array_axes, camera_axes, bar_axes, camera, array, pixels, quantity
     colours : str
         Name of a colour map.
     """
-    import matplotlib
     from matplotlib.ticker import MaxNLocator
 
     low, high = _limits(pixels)
-    colour_map = matplotlib.colormaps[colours].with_extremes(under=BELOW, bad=BELOW)
+    colour_map = matplotlib_colours(colours)
     # image[x, y], so x to the right takes the transpose
     picture = array_axes.imshow(array.T, origin="lower", cmap=colour_map, vmin=low, vmax=high, interpolation="nearest")
     angle = float(camera.attributes["axis_0_angle_deg"])

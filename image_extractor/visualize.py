@@ -9,8 +9,8 @@ from .primaries import primary_name
 from .viewer_commands import need_matplotlib, not_negative, one_line_errors, positive
 
 
-def visualize(path, output=".", *, run=None, event=None, n_random=1, energy_bin=None, seed=0):
-    """Draw events of a dataset, one PNG file each.
+def visualize(path, output=".", *, run=None, event=None, n_random=1, energy_bin=None, seed=0, sheet=None):
+    """Draw events of a dataset, one PNG file each, or all on one sheet.
 
     Parameters
     ----------
@@ -25,6 +25,8 @@ def visualize(path, output=".", *, run=None, event=None, n_random=1, energy_bin=
         Only of this energy group (gh_class) or label (energy_recon).
     seed : int
         Of the random choice.
+    sheet : str or Path, optional
+        PNG file for all of them together, a line each, in the place of a file each.
 
     Yields
     ------
@@ -52,8 +54,12 @@ def visualize(path, output=".", *, run=None, event=None, n_random=1, energy_bin=
             what = "no events"
         if not chosen:
             raise ConfigError(f"{path}: {what}" + ("" if energy_bin is None else f" in bin {energy_bin}"))
-        from .pictures import draw_event
+        from .pictures import draw_event, draw_sheet
 
+        if sheet:
+            draw_sheet([dataset.event(table, row) for table, row in chosen], sheet)
+            yield Path(sheet)
+            return
         output.mkdir(parents=True, exist_ok=True)
         for table, row in chosen:
             found = dataset.event(table, row)
@@ -82,6 +88,7 @@ def main(arguments=None):
     add("--bin", metavar="B", type=not_negative, help="only events of this energy bin (group E<B>, or label)")
     add("--seed", metavar="S", type=not_negative, default=0, help="of the random choice (default: 0)")
     add("--output", metavar="DIR", default=".", help="folder for the pictures (default: this one)")
+    add("--sheet", metavar="PNG", help="draw all of them on one page, a line each, instead of a file each")
     options = parser.parse_args(arguments)
     if (options.run is None) != (options.event is None):
         parser.error("--run and --event go together")
@@ -100,6 +107,7 @@ def _run(options):
         n_random=options.random or 1,
         energy_bin=options.bin,
         seed=options.seed,
+        sheet=options.sheet,
     )
     for picture in pictures:
         sys.stdout.write(f"{picture}\n")
