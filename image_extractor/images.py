@@ -164,11 +164,14 @@ def encode(values, dtype, scale):
         return values.astype(dtype, copy=False), np.zeros(values.shape, bool)
     limits = np.iinfo(dtype)
     # float64, because float32 has too few digits for uint32 and for exact halves
-    stored = np.rint(np.nan_to_num(values, nan=0.0).astype(np.float64) * scale)
+    stored = np.multiply(values, scale, dtype=np.float64)
+    np.rint(stored, out=stored)
     clipped = stored > limits.max
     if dtype.kind == "i":
         clipped |= stored < limits.min
-    return np.clip(stored, limits.min, limits.max).astype(dtype), clipped
+    np.clip(stored, limits.min, limits.max, out=stored)
+    stored[np.isnan(stored)] = 0
+    return stored.astype(dtype), clipped
 
 
 def make_images(charges, peak_times, grid, image):
@@ -178,7 +181,7 @@ def make_images(charges, peak_times, grid, image):
     ----------
     charges, peak_times : float array (n_images, n_pixels)
         Photo-electrons and ns, in the camera's pixel order; peak_times is ignored without TIMING.
-    grid : PixelGrid
+    grid : PixelGrid or ResampledGrid
     image : dict
         The [image] section of the settings.
 
@@ -186,19 +189,34 @@ def make_images(charges, peak_times, grid, image):
     -------
     images : array (n_images, *array_shape(grid, image))
     n_clipped : int array (n_images,)
-        Pixels of each image in which a value did not fit the dtype.
+        Pixels of each image in which a value did not fit the dtype; cells (of scale_factor 1) where the
+        mapping resamples, because there it is the cells' values that are rounded.
     """
-    channels = [encode(charges, image["dtype"], image["charge_scale"])]
+    channels = [_stored(charges, grid.arrays, grid, image["dtype"], image["charge_scale"])]
     if has_timing(image["mode"]):
-        channels.append(encode(peak_times, image["dtype"], image["time_scale"]))
-    first = image["dim_order"] == "channels_first"
+        channels.append(_stored(peak_times, grid.time_arrays, grid, image["dtype"], image["time_scale"]))
     images = np.zeros((len(charges), *array_shape(grid, image)), image["dtype"])
-    for channel, (stored, _) in enumerate(channels):
-        target = images[:, channel] if first else images[..., channel]
-        target[...] = _enlarged(grid.arrays(stored), image["scale_factor"])
+    for target, (arrays, _) in zip(_channels(images, grid, image), channels, strict=False):
+        target[...] = _widened(arrays, image["scale_factor"])[:, :, np.newaxis]
     clipped = np.logical_or.reduce([marks for _, marks in channels])
-    return images, clipped.sum(axis=1)
+    return images, clipped.reshape(len(charges), -1).sum(axis=1)
 
 
-def _enlarged(arrays, factor):
-    return arrays if factor == 1 else arrays.repeat(factor, axis=1).repeat(factor, axis=2)
+def _stored(values, lay_out, grid, dtype, scale):
+    """Return arrays of stored numbers, and the marks of what was clipped."""
+    if grid.is_lossless:  # there are fewer pixels than cells
+        stored, clipped = encode(values, dtype, scale)
+        return lay_out(stored), clipped
+    return encode(lay_out(values), dtype, scale)
+
+
+def _channels(images, grid, image):
+    """Return views of the channels of stored arrays, (n_images, n_x, scale_factor, scale_factor * n_y) each."""
+    rows = grid.shape[0], image["scale_factor"], grid.shape[1] * image["scale_factor"]
+    if image["dim_order"] == "channels_first":
+        return np.moveaxis(images.reshape(len(images), -1, *rows), 1, 0)
+    return np.moveaxis(images.reshape(len(images), *rows, -1), -1, 0)
+
+
+def _widened(arrays, factor):
+    return arrays if factor == 1 else arrays.repeat(factor, axis=2)

@@ -70,7 +70,7 @@ class Lattice:
 
     @cached_property
     def _steps(self):
-        """Distances to the next pixel of the same row or column, float array (n_pixels, axis, side) [m]; square only."""
+        """Distances to the next square pixel of row and column, float array (n_pixels, axis, side) [m]."""
         along = self.positions @ _axes(self.angle).T
         steps = np.full((len(along), 2, 2), self.pitch)
         for axis in range(2):

@@ -30,6 +30,9 @@ BLOCK_CELLS = 1 << 16
 #: Images per matrix product: as many as the cache holds together with their arrays.
 BLOCK_IMAGES = 16
 
+#: No cell gets less of its pixel than this part of an equal share.
+LEAST_SHARE = 0.1
+
 #: A place without pixel, whatever the camera.
 NOWHERE = -(1 << 40)
 
@@ -133,10 +136,9 @@ def resample(lattice, method, shape="auto"):
     origin = (low + high - size * side) / 2
     cells = ((lattice.positions - origin) / size + 1e-9).astype(np.int64).clip(0, side - 1)
     charge, time = METHODS[method](lattice, origin, size, side)
+    charge, time = _compact(charge), _compact(_means(time))
     first = tuple(float(edge + size / 2) for edge in origin)
-    return ResampledGrid(
-        (side, side), *cells.T, float(size), first, charge.astype(np.float32), _means(time).astype(np.float32)
-    )
+    return ResampledGrid((side, side), *cells.T, float(size), first, charge, time)
 
 
 def methods_for(pixel_shape):
@@ -175,7 +177,8 @@ def _oversampling(lattice, origin, size, side):
     """Share each pixel among the cells whose centres are in it, as evenly as its centre of gravity allows.
 
     Equal shares would move the charge by a part of a cell wherever cells lie unevenly in a pixel. The shares
-    nearest to equal (least squares) that keep the centre of gravity are 1 / n + a . (r_cell - mean of r).
+    nearest to equal (least squares) that keep the centre of gravity are 1 / n + a . (r_cell - mean of r); the
+    change is held back where a share would become too small.
     """
     cell, pixel = _nearest(lattice, origin, size, side)[0].nonzero()
     without = np.setdiff1d(np.arange(len(lattice.positions)), pixel)  # with a coarse shape
@@ -187,17 +190,18 @@ def _oversampling(lattice, origin, size, side):
 
 
 def _even_shares(points, pixel, positions, size):
-    """Return the share of each point in its pixel; equal ones where else one would be negative."""
+    """Return the share of each point in its pixel."""
     n = np.bincount(pixel)
-    total = lambda values: np.bincount(pixel, values)  # noqa: E731
-    mean = np.column_stack([total(points[:, axis]) for axis in range(2)]) / n[:, np.newaxis]
-    offsets = points - mean[pixel]
-    spread = np.array([[total(offsets[:, a] * offsets[:, b]) for a in range(2)] for b in range(2)]).transpose(2, 0, 1)
-    slope = (np.linalg.pinv(spread / size**2, rcond=1e-6, hermitian=True) @ (positions - mean)[..., np.newaxis])[..., 0]
-    shares = 1 / n[pixel] + (offsets * slope[pixel]).sum(axis=1) / size**2
-    lowest = np.full(len(positions), np.inf)
-    np.minimum.at(lowest, pixel, shares)
-    return np.where(lowest[pixel] < 0, 1 / n[pixel], shares)
+    mean = np.column_stack([np.bincount(pixel, points[:, axis]) for axis in range(2)]) / n[:, np.newaxis]
+    offsets = (points - mean[pixel]) / size
+    spread = [[np.bincount(pixel, offsets[:, a] * offsets[:, b]) for a in range(2)] for b in range(2)]
+    inverse = np.linalg.pinv(np.moveaxis(spread, -1, 0), rcond=1e-6, hermitian=True)
+    slope = (inverse @ (positions - mean)[..., np.newaxis])[..., 0] / size
+    change = n[pixel] * (offsets * slope[pixel]).sum(axis=1)
+    lowest = np.zeros(len(positions))
+    np.minimum.at(lowest, pixel, change)
+    damping = np.minimum(1, (1 - LEAST_SHARE) / np.maximum(-lowest, 1e-9))
+    return (1 + damping[pixel] * change) / n[pixel]
 
 
 METHODS = {
@@ -212,7 +216,15 @@ METHODS = {
 def _means(weights):
     """Scale each row to a sum of 1."""
     total = weights.sum(axis=1)
-    return sparse.csr_array(sparse.diags_array(np.divide(1, total, out=np.zeros_like(total), where=total > 0)) @ weights)
+    return sparse.csr_array(
+        sparse.diags_array(np.divide(1, total, out=np.zeros_like(total), where=total > 0)) @ weights
+    )
+
+
+def _compact(weights):
+    """Return weights in as little memory as will do: what a product reads is what it takes."""
+    indices, indptr = weights.indices.astype(np.int32), weights.indptr.astype(np.int32)
+    return sparse.csr_array((weights.data.astype(np.float32), indices, indptr), weights.shape)
 
 
 def _centres(cell, origin, size, side):
