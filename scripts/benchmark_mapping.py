@@ -26,7 +26,7 @@ MAPPERS = {
     "rebinning": "RebinMapper",
     "square": "SquareMapper",
 }
-DEMO = {"telescopes": "LST:1,MSTN:2,MSTF:2,SCT:2,SSTC:4,SSTA:4,SSTD:4", "energy": "1,30", "scatter": 250.0, "seed": 5}
+DEMO = {"telescopes": "LST:1,MSTN:2,MSTF:2,SCT:2,SSTC:4,SSTA:4,SSTD:4", "energy": "0.2,30", "scatter": 250.0, "seed": 5}
 MIN_PIXELS = 5
 ROUNDS = 7
 
@@ -37,6 +37,9 @@ def main():
     parser.add_argument("files", nargs="*", help="simtel files; none: synthetic gamma rays")
     parser.add_argument("--events", type=int, default=100, help="synthetic events (default: 100)")
     parser.add_argument("--shape", default="auto", help="cells per side of the methods that resample")
+    parser.add_argument(
+        "--max-leakage", type=float, default=1.0, help="largest part of an image in the outermost pixels (default: 1)"
+    )
     parser.add_argument("--dl1dh-python", metavar="PATH", help="a Python that can import dl1_data_handler")
     parser.add_argument("--picture", metavar="FILE", help="draw the brightest image of the files under all mappings")
     parser.add_argument("--dl1dh-worker", nargs=2, help=argparse.SUPPRESS)
@@ -46,6 +49,7 @@ def main():
         run_dl1dh(*options.dl1dh_worker)
         return 0
     cameras = read_images(options.files) if options.files else demo_images(options.events)
+    cameras = contained(cameras, options.max_leakage)
     if options.picture:
         draw(cameras, options.picture)
         return 0
@@ -86,6 +90,16 @@ def read_images(files):
                         geometries.setdefault(geometry.name, geometry)
                         images.setdefault(geometry.name, []).append(np.where(keep, dl1.image, 0))
     return {name: (geometries[name], np.array(images[name], np.float32)) for name in sorted(images)}
+
+
+def contained(cameras, max_leakage):
+    """Return the images of which no larger part is in the outermost pixels, and the cameras that have any."""
+    chosen = {}
+    for name, (geometry, charges) in cameras.items():
+        leakage = charges[:, geometry.get_border_pixel_mask(1)].sum(axis=1) / charges.sum(axis=1)
+        if (leakage <= max_leakage).any():
+            chosen[name] = geometry, charges[leakage <= max_leakage]
+    return chosen
 
 
 # -- shape of images -------------------------------------------------------------------------------
@@ -299,7 +313,9 @@ def draw(cameras, file):
     figure, axes = plt.subplots(2, 4, figsize=(10, 5.4), layout="constrained")
     top = image.max() ** 0.5
     points = axes.flat[0]
-    points.scatter(geometry.pix_x, geometry.pix_y, c=np.sqrt(image.clip(0)), s=1.4, marker="h", vmin=0, vmax=top)
+    points.scatter(
+        geometry.pix_x, geometry.pix_y, c=np.sqrt(image.clip(0)), s=9, marker="h", linewidths=0, vmin=0, vmax=top
+    )
     points.set(title=f"{geometry.name}: pixels", aspect="equal", xlabel="x [m]", ylabel="y [m]")
     for axis, mapping in zip(axes.flat[1:], mappings, strict=False):
         grid = images.pixel_grid(geometry, mapping)
