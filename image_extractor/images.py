@@ -5,7 +5,7 @@ Everything about a camera comes from its geometry; none is known by name.
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -49,9 +49,17 @@ class PixelGrid:
         values : array (n_images, n_pixels)
         returns : array (n_images, n_x, n_y) of the same dtype; 0 where the camera has no pixel
         """
-        arrays = np.zeros((len(values), self.shape[0] * self.shape[1]), values.dtype)
-        arrays[:, self.array_x * self.shape[1] + self.array_y] = values
-        return arrays.reshape(-1, *self.shape)
+        n_images, n_pixels = values.shape
+        padded = np.zeros((n_images, n_pixels + 1), values.dtype)  # the last one is for cells without pixel
+        padded[:, :-1] = values
+        return padded.take(self._pixel_of_cell, axis=1, mode="clip").reshape(n_images, *self.shape)
+
+    @cached_property
+    def _pixel_of_cell(self):
+        n_pixels = len(self.array_x)
+        pixel = np.full(self.shape, n_pixels)
+        pixel[self.array_x, self.array_y] = np.arange(n_pixels)
+        return pixel.ravel()
 
     #: Peak times are laid out like charges.
     time_arrays = arrays
