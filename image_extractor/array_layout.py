@@ -15,7 +15,7 @@ class ArrayLayout:
     Attributes
     ----------
     types : {telescope type: [tel_id, ...]}
-    grids : {tel_id: PixelGrid}, ascending
+    grids : {tel_id: PixelGrid or ResampledGrid}, ascending
     tel_table : structured array, one row per telescope
     cameras : {entry of /Cameras: (structured array with one row per pixel, attributes)}
     """
@@ -60,7 +60,7 @@ def _camera_entry(geometry, image, entries):
     base = base if not base[0].isdigit() else f"_{base}"
     taken = {name for name, *_ in entries}
     name = next(n for n in (base, *(f"{base}_{i}" for i in range(2, len(taken) + 3))) if n not in taken)
-    grid = images.pixel_grid(geometry, image["mapping"])
+    grid = images.pixel_grid(geometry, image["mapping"], image["shape"])
     entries.append((name, geometry, grid))
     return name, grid
 
@@ -91,4 +91,5 @@ def _camera_attributes(geometry, grid, image):
         "array_shape": np.array(grid.shape, np.int32),
         "scale_factor": image["scale_factor"],
         "axis_0_angle_deg": float(np.degrees(grid.angle)),
+        **grid.attributes(),
     }

@@ -44,7 +44,8 @@ dim_order = option('channels_last', 'channels_first', default='channels_last')
 charge_scale = float(min=1e-6, max=1e6, default=100.0)
 # Stored counts per nanosecond of peak time, for integer dtypes.
 time_scale = float(min=1e-6, max=1e6, default=100.0)
-# How a hexagonal camera becomes a square array.
+# How a camera becomes a square array: shifting and axial keep its pixels, one per cell; the others resample it onto
+# square cells in true x and y (oversampling and rebinning conserve charge, the others interpolate).
 mapping = option('shifting', 'axial', 'oversampling', 'nearest', 'bilinear', 'bicubic', 'rebinning', default='shifting')
 # auto, or cells per side for the mappings that resample.
 shape = auto_or_integer(min=8, max=1000, default='auto')

@@ -5,20 +5,21 @@ Everything about a camera comes from its geometry; none is known by name.
 """
 
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import numpy as np
-from scipy.spatial import cKDTree
 
-#: Lattice directions around a pixel: a hexagonal lattice repeats every 60 degrees, a square one every 90.
-FOLD = {"hexagon": 6, "circle": 6, "square": 4}
+from . import resampling
+from .errors import ConfigError
+from .lattice import TIE, find_lattice
 
-#: Two directions closer to each other than this are one: a tie goes to the positive angle.
-TIE = np.radians(0.5)
+#: Mappings that keep every pixel, one per cell.
+LOSSLESS = ("shifting", "axial")
 
 
 @dataclass(frozen=True, eq=False)
 class PixelGrid:
-    """Where the pixels of a camera stand in its array.
+    """Where the pixels of a camera stand in its array, each in a cell of its own.
 
     Attributes
     ----------
@@ -28,12 +29,19 @@ class PixelGrid:
         Cell of each pixel.
     angle : float
         Angle from the camera's +x to axis 0 of the array [rad].
+    pix_x, pix_y : float array (n_pixels,)
+        Positions of the pixels [m].
     """
 
     shape: tuple
     array_x: np.ndarray
     array_y: np.ndarray
     angle: float
+    pix_x: np.ndarray
+    pix_y: np.ndarray
+
+    #: Values may be rounded before they are mapped.
+    is_lossless = True
 
     def arrays(self, values):
         """Lay pixel vectors out on the grid, all at once.
@@ -41,13 +49,34 @@ class PixelGrid:
         values : array (n_images, n_pixels)
         returns : array (n_images, n_x, n_y) of the same dtype; 0 where the camera has no pixel
         """
-        arrays = np.zeros((len(values), self.shape[0] * self.shape[1]), values.dtype)
-        arrays[:, self.array_x * self.shape[1] + self.array_y] = values
-        return arrays.reshape(-1, *self.shape)
+        n_images, n_pixels = values.shape
+        padded = np.zeros((n_images, n_pixels + 1), values.dtype)  # the last one is for cells without pixel
+        padded[:, :-1] = values
+        return padded.take(self._pixel_of_cell, axis=1, mode="clip").reshape(n_images, *self.shape)
+
+    @cached_property
+    def _pixel_of_cell(self):
+        n_pixels = len(self.array_x)
+        pixel = np.full(self.shape, n_pixels)
+        pixel[self.array_x, self.array_y] = np.arange(n_pixels)
+        return pixel.ravel()
+
+    #: Peak times are laid out like charges.
+    time_arrays = arrays
+
+    def cell_positions(self):
+        """Return x and y of the pixel in each cell, float arrays (n_x, n_y) [m]; NaN where the camera has none."""
+        x, y = np.full((2, *self.shape), np.nan)
+        x[self.array_x, self.array_y], y[self.array_x, self.array_y] = self.pix_x, self.pix_y
+        return x, y
+
+    def attributes(self):
+        """Return what a reader needs besides to know the cells' positions: nothing, they are the pixels'."""
+        return {}
 
 
-def pixel_grid(geometry, mapping="shifting"):
-    """Make the lossless grid of a camera: one cell per pixel.
+def pixel_grid(geometry, mapping="shifting", shape="auto"):
+    """Make the grid of a camera, once per process.
 
     Parameters
     ----------
@@ -55,97 +84,60 @@ def pixel_grid(geometry, mapping="shifting"):
         Only read, never changed.
     mapping : str
         For hexagonal cameras. 'shifting': rows of pixels stay rows, every second one moves by half a
-        pixel; 'axial': the two lattice directions nearest to x and y become the axes.
+        pixel; 'axial': the two lattice directions nearest to x and y become the axes. Square cameras are
+        the same under both. Or one of ``resampling.METHODS``.
+    shape : int or 'auto'
+        Cells per side, for the methods that resample.
+
+    Returns
+    -------
+    PixelGrid or resampling.ResampledGrid
 
     Raises
     ------
-    ValueError
-        If the pixels are on no regular lattice, so that two would share a cell.
+    ConfigError
+        If the mapping makes no sense for the camera's pixels, or they are on no regular lattice, so
+        that two would share a cell.
     """
-    x = np.asarray(geometry.pix_x.to_value("m"), dtype=np.float64)
-    y = np.asarray(geometry.pix_y.to_value("m"), dtype=np.float64)
-    fold = FOLD[geometry.pix_type.value]
-    pitch, pairs = _neighbours(x, y)
-    angle = _lattice_angle(x, y, pairs, fold)
-    if fold == 4:
-        column, row = (_rank(values, 0.5 * pitch) for values in _rotated(x, y, angle))
-    else:
-        column, row = _hexagon_indices(x, y, angle, pairs, mapping)
+    pixel_shape = geometry.pix_type.value
+    suitable = [*LOSSLESS, *resampling.methods_for(pixel_shape)]
+    if mapping not in suitable:
+        raise ConfigError(
+            f"[image] mapping = {mapping}: camera {geometry.name} has {pixel_shape} pixels: "
+            f"must be one of {', '.join(suitable)}, or leave the camera out with [telescope] type_mode"
+        )
+    x, y = (np.asarray(values.to_value("m"), dtype=np.float64) for values in (geometry.pix_x, geometry.pix_y))
+    area = float(np.median(geometry.pix_area.to_value("m2")))
+    try:
+        return _grid(x.tobytes(), y.tobytes(), pixel_shape, area, mapping, shape)
+    except ValueError as err:
+        raise ConfigError(f"camera {geometry.name}: {err}: leave it out with [telescope] type_mode") from err
+
+
+@lru_cache(maxsize=32)
+def _grid(x, y, pixel_shape, area, mapping, shape):
+    lattice = find_lattice(np.frombuffer(x), np.frombuffer(y), pixel_shape, area)
+    return _lossless(lattice, mapping) if mapping in LOSSLESS else resampling.resample(lattice, mapping, shape)
+
+
+def _lossless(lattice, mapping):
+    column, row = lattice.places.T
+    if lattice.fold == 6:
+        column, row = _hexagon_indices(column, row, lattice.angle, mapping)
     column, row = column - column.min(), row - row.min()
     shape = int(column.max()) + 1, int(row.max()) + 1
-    if len(np.unique(column * shape[1] + row)) != len(x):
-        raise ValueError(f"camera {geometry.name}: its pixels are on no regular {geometry.pix_type.value} lattice")
-    return PixelGrid(shape, column, row, angle)
+    return PixelGrid(shape, column, row, lattice.angle, *lattice.positions.T)
 
 
-def _neighbours(x, y):
-    """Return the usual distance of neighbours and the pairs of pixels that touch, int array (n_pairs, 2)."""
-    if len(x) < 2:
-        return 0.0, np.empty((0, 2), int)
-    tree = cKDTree(np.column_stack([x, y]))
-    pitch = np.median(tree.query(tree.data, k=2)[0][:, 1])
-    return pitch, tree.query_pairs(1.3 * pitch, output_type="ndarray")
-
-
-def _lattice_angle(x, y, pairs, fold):
-    """Return the angle [rad] of the lattice direction nearest to +x."""
-    if not len(pairs):
-        return 0.0
-    first, second = pairs.T
-    directions = np.arctan2(y[second] - y[first], x[second] - x[first])
-    angle = np.angle(np.exp(1j * fold * directions).mean()) / fold
-    return float(angle + 2 * np.pi / fold if angle < -np.pi / fold + TIE else angle) + 0.0  # never -0.0
-
-
-def _rank(values, limit):
-    """Number groups of (nearly) equal values from 0; gaps between modules do not count.
-
-    Columns of curved cameras bend by a hair, far less than `limit`, half a pixel.
-    """
-    order = np.argsort(values, kind="stable")
-    rank = np.empty(len(values), dtype=np.int64)
-    rank[order] = np.cumsum(np.diff(values[order], prepend=values.min()) > limit)
-    return rank
-
-
-def _hexagon_indices(x, y, angle, pairs, mapping):
-    """Return column and row of hexagonal pixels in the array."""
-    along, across = _lattice_coordinates(x, y, angle, pairs)
+def _hexagon_indices(column, row, angle, mapping):
+    """Return column and row in the array of the pixels at these steps along lattice directions 60 degrees apart."""
     if mapping == "axial":
         # Axis 1 is the lattice direction nearest to +y: 120 degrees from axis 0, or 60 if that is nearer.
-        return (along, across) if angle < TIE else (along - across, across)
-    rows = across - across.min()
+        return (column + row, row) if angle < TIE else (column, row)
+    rows = row - row.min()
     # every second row moves half a pixel down or up in x: the narrower array has fewer empty cells
-    return min((along - (rows + 1) // 2, along - rows // 2), key=np.ptp), rows
-
-
-def _lattice_coordinates(x, y, angle, pairs):
-    """Return integer coordinates along lattice directions at `angle` and `angle` + 120 degrees.
-
-    The lattice vectors are fitted to all pixels, so that small gaps between modules do not add up.
-    """
-    u, v = _rotated(x, y, angle)
-    if not len(pairs):
-        return np.zeros(len(u), np.int64), np.zeros(len(u), np.int64)
-    pitch = np.hypot(*(np.column_stack([u, v])[pairs[:, 1]] - np.column_stack([u, v])[pairs[:, 0]]).T).mean()
-    height = pitch * np.sqrt(3) / 2
-    start = np.argmin(np.hypot(u - u.mean(), v - v.mean()))
-    for _ in range(5):
-        across = np.rint((v - v[start]) / height)
-        along = np.rint((u - u[start]) / pitch + 0.5 * across)
-        pitch, height = _fitted(along - 0.5 * across, u, pitch), _fitted(across, v, height)
-    return along.astype(np.int64), across.astype(np.int64)
-
-
-def _fitted(index, position, step):
-    """Return the step that fits positions to indices best; the given one where there is only one index."""
-    index = index - index.mean()
-    return index @ (position - position.mean()) / (index @ index) if index.any() else step
-
-
-def _rotated(x, y, angle):
-    cos, sin = np.cos(angle), np.sin(angle)
-    return x * cos + y * sin, y * cos - x * sin
+    column = column + row
+    return min((column - (rows + 1) // 2, column - rows // 2), key=np.ptp), rows
 
 
 # -- channels and stored numbers ------------------------------------------------------------------
@@ -180,11 +172,14 @@ def encode(values, dtype, scale):
         return values.astype(dtype, copy=False), np.zeros(values.shape, bool)
     limits = np.iinfo(dtype)
     # float64, because float32 has too few digits for uint32 and for exact halves
-    stored = np.rint(np.nan_to_num(values, nan=0.0).astype(np.float64) * scale)
+    stored = np.multiply(values, scale, dtype=np.float64)
+    np.rint(stored, out=stored)
     clipped = stored > limits.max
     if dtype.kind == "i":
         clipped |= stored < limits.min
-    return np.clip(stored, limits.min, limits.max).astype(dtype), clipped
+    np.clip(stored, limits.min, limits.max, out=stored)
+    stored[np.isnan(stored)] = 0
+    return stored.astype(dtype), clipped
 
 
 def make_images(charges, peak_times, grid, image):
@@ -194,7 +189,7 @@ def make_images(charges, peak_times, grid, image):
     ----------
     charges, peak_times : float array (n_images, n_pixels)
         Photo-electrons and ns, in the camera's pixel order; peak_times is ignored without TIMING.
-    grid : PixelGrid
+    grid : PixelGrid or ResampledGrid
     image : dict
         The [image] section of the settings.
 
@@ -202,19 +197,34 @@ def make_images(charges, peak_times, grid, image):
     -------
     images : array (n_images, *array_shape(grid, image))
     n_clipped : int array (n_images,)
-        Pixels of each image in which a value did not fit the dtype.
+        Pixels of each image in which a value did not fit the dtype; cells (of scale_factor 1) where the
+        mapping resamples, because there it is the cells' values that are rounded.
     """
-    channels = [encode(charges, image["dtype"], image["charge_scale"])]
+    channels = [_stored(charges, grid.arrays, grid, image["dtype"], image["charge_scale"])]
     if has_timing(image["mode"]):
-        channels.append(encode(peak_times, image["dtype"], image["time_scale"]))
-    first = image["dim_order"] == "channels_first"
+        channels.append(_stored(peak_times, grid.time_arrays, grid, image["dtype"], image["time_scale"]))
     images = np.zeros((len(charges), *array_shape(grid, image)), image["dtype"])
-    for channel, (stored, _) in enumerate(channels):
-        target = images[:, channel] if first else images[..., channel]
-        target[...] = _enlarged(grid.arrays(stored), image["scale_factor"])
+    for target, (arrays, _) in zip(_channels(images, grid, image), channels, strict=False):
+        target[...] = _widened(arrays, image["scale_factor"])[:, :, np.newaxis]
     clipped = np.logical_or.reduce([marks for _, marks in channels])
-    return images, clipped.sum(axis=1)
+    return images, clipped.reshape(len(charges), -1).sum(axis=1)
 
 
-def _enlarged(arrays, factor):
-    return arrays if factor == 1 else arrays.repeat(factor, axis=1).repeat(factor, axis=2)
+def _stored(values, lay_out, grid, dtype, scale):
+    """Return arrays of stored numbers, and the marks of what was clipped."""
+    if grid.is_lossless:  # there are fewer pixels than cells
+        stored, clipped = encode(values, dtype, scale)
+        return lay_out(stored), clipped
+    return encode(lay_out(values), dtype, scale)
+
+
+def _channels(images, grid, image):
+    """Return views of the channels of stored arrays, (n_images, n_x, scale_factor, scale_factor * n_y) each."""
+    rows = grid.shape[0], image["scale_factor"], grid.shape[1] * image["scale_factor"]
+    if image["dim_order"] == "channels_first":
+        return np.moveaxis(images.reshape(len(images), -1, *rows), 1, 0)
+    return np.moveaxis(images.reshape(len(images), *rows, -1), -1, 0)
+
+
+def _widened(arrays, factor):
+    return arrays if factor == 1 else arrays.repeat(factor, axis=2)

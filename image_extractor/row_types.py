@@ -75,7 +75,7 @@ RUN_COLUMNS = [
     ("events_written", "<i8", "", "rows of this run in Events"),
     ("calibration_events", "<i8", "", "pedestal and flasher events passed over"),
     ("images", "<i8", "", "telescope images written"),
-    ("clipped_pixels", "<i8", "", "pixels whose charge or time did not fit the dtype"),
+    ("clipped_pixels", "<i8", "", "pixels (cells, if resampled) whose charge or time did not fit the dtype"),
     ("bins_cuts_dict", "S255", "", "name of the dictionary file"),
     ("bins_cuts_dict_sha256", "S64", "", "its SHA-256"),
 ]

@@ -1,0 +1,315 @@
+"""Cameras resampled onto a square grid in true x and y: a sparse matrix per camera and method.
+
+What each promises of a camera whose pixels hold charges q:
+
+============  ==============================================================  ==========  ==========
+method        a cell holds                                                    sum is kept flat stays
+============  ==============================================================  ==========  ==========
+oversampling  its share of the one pixel its centre is in                     yes         no
+nearest       the charge of the pixel its centre is in                        no          yes
+bilinear      the charge interpolated between the pixels around its centre    no          yes
+bicubic       the same, with more pixels and weights that may be negative     no          yes
+rebinning     of each pixel the part whose area it covers                     yes         yes
+============  ==============================================================  ==========  ==========
+
+Cells whose centre (rebinning: whose area) is in no pixel hold 0. Flat fields stay flat inside the camera: of
+rebinning that is true of cells that lie in it whole.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from . import overlap
+from .lattice import FOLD
+
+#: Cells whose weights are worked out at a time.
+BLOCK_CELLS = 1 << 16
+
+#: Images per matrix product: as many as the cache holds together with their arrays.
+BLOCK_IMAGES = 16
+
+#: No cell gets less of its pixel than this part of an equal share.
+LEAST_SHARE = 0.1
+
+#: A place without pixel, whatever the camera.
+NOWHERE = -(1 << 40)
+
+#: Directions of a hexagonal lattice, in steps along those at 0 and 60 degrees; any two of them span it.
+HEXAGONAL_BASES = [np.array(pair) for pair in (((1, 0), (0, 1)), ((0, 1), (-1, 1)), ((-1, 1), (1, 0)))]
+
+
+@dataclass(frozen=True, eq=False)
+class ResampledGrid:
+    """Square cells in the camera frame, and how much of each pixel they hold.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Cells along x and y.
+    array_x, array_y : int array (n_pixels,)
+        Cell that the centre of each pixel is in.
+    cell_size : float
+        Side of a cell [m].
+    first_cell : tuple of float
+        x and y of the centre of cell [0, 0] [m].
+    charge_weights, time_weights : sparse array (n_cells, n_pixels)
+        Cell [i, j] is row i * shape[1] + j. The weights of times are at least 0 and add up to 1, or to 0 without pixel.
+    angle : float
+        0: axis 0 is the camera's x.
+    """
+
+    shape: tuple
+    array_x: np.ndarray
+    array_y: np.ndarray
+    cell_size: float
+    first_cell: tuple
+    charge_weights: sparse.csr_array
+    time_weights: sparse.csr_array
+    angle: float = 0.0
+
+    #: Values must be mapped before they are rounded.
+    is_lossless = False
+
+    def arrays(self, charges):
+        """Resample charges, float array (n_images, n_pixels), to arrays (n_images, n_x, n_y)."""
+        return self._product(self.charge_weights, charges)
+
+    def time_arrays(self, peak_times):
+        """Resample peak times: means of the pixels that a cell holds a part of, 0 where there is none."""
+        return self._product(self.time_weights, peak_times)
+
+    def _product(self, weights, values):
+        arrays = np.empty((len(values), weights.shape[0]), np.float32)
+        for start in range(0, len(values), BLOCK_IMAGES):
+            block = slice(start, start + BLOCK_IMAGES)
+            arrays[block] = (weights @ np.asarray(values[block], np.float32).T).T
+        return arrays.reshape(-1, *self.shape)
+
+    def cell_positions(self):
+        """Return x and y of the centres of all cells, float arrays (n_x, n_y) [m]."""
+        x, y = (
+            first + self.cell_size * np.arange(cells) for first, cells in zip(self.first_cell, self.shape, strict=True)
+        )
+        return tuple(np.meshgrid(x, y, indexing="ij"))
+
+    def attributes(self):
+        """Return what a reader needs to know the cells' positions (at scale_factor 1)."""
+        x, y = self.first_cell
+        return {"cell_size_m": self.cell_size, "first_cell_x_m": x, "first_cell_y_m": y}
+
+
+def auto_shape(lattice):
+    """Return the number of cells per side that suits a camera: every pixel has the centre of a cell in it.
+
+    Hexagonal: twice its rows of pixels (of the three directions, the one with most rows), about 4.5 cells per
+    pixel. Square: as many as pixels fit side by side into the camera, more where they stand aslant.
+    """
+    places = lattice.places
+    if lattice.fold == 6:
+        return 2 * int(np.ptp(np.column_stack([places, places.sum(axis=1)]), axis=0).max() + 1)
+    size = np.ptp(lattice.corners.reshape(-1, 2), axis=0).max()
+    width = lattice.half_widths.sum(axis=2).min()
+    return int(np.ceil(size / width * (abs(np.cos(lattice.angle)) + abs(np.sin(lattice.angle))) - 1e-6))
+
+
+def resample(lattice, method, shape="auto"):
+    """Make the grid of a camera for a method that resamples.
+
+    Parameters
+    ----------
+    lattice : Lattice
+    method : str
+        One of METHODS; 'oversampling' for hexagonal pixels only.
+    shape : int or 'auto'
+        Cells per side; see :func:`auto_shape`.
+
+    Returns
+    -------
+    ResampledGrid
+        The square around the camera, all pixels inside.
+    """
+    side = auto_shape(lattice) if shape == "auto" else shape
+    low, high = (extreme(lattice.corners.reshape(-1, 2), axis=0) for extreme in (np.min, np.max))
+    size = (high - low).max() / side
+    origin = (low + high - size * side) / 2
+    cells = ((lattice.positions - origin) / size + 1e-9).astype(np.int64).clip(0, side - 1)
+    charge, time = METHODS[method](lattice, origin, size, side)
+    charge, time = _compact(charge), _compact(_means(time))
+    first = tuple(float(edge + size / 2) for edge in origin)
+    return ResampledGrid((side, side), *cells.T, float(size), first, charge, time)
+
+
+def methods_for(pixel_shape):
+    """Return the methods that make sense for 'hexagon', 'circle' or 'square' pixels."""
+    # square pixels are cells as they are
+    return [method for method in METHODS if FOLD[pixel_shape] == 6 or method != "oversampling"]
+
+
+# -- the methods: (lattice, origin, size, side) to weights of charges and of times ---------------------------
+
+
+def _nearest(lattice, origin, size, side):
+    weights = _by_cell(_constant, lattice, origin, size, side)
+    return weights, weights
+
+
+def _bilinear(lattice, origin, size, side):
+    weights = _by_cell(_linear_hexagonal if lattice.fold == 6 else _linear_square, lattice, origin, size, side)
+    return weights, weights
+
+
+def _bicubic(lattice, origin, size, side):
+    # times: weights below 0 would carry a mean beyond the times it is made of, so they are the bilinear ones
+    times = _bilinear(lattice, origin, size, side)[1]
+    return _by_cell(_cubic_hexagonal if lattice.fold == 6 else _cubic, lattice, origin, size, side), times
+
+
+def _rebinning(lattice, origin, size, side):
+    pixel, i, j, area = overlap.with_cells(lattice.corners, origin, size, side)
+    weights = sparse.csr_array((area, (i * side + j, pixel)), (side**2, len(lattice.positions)))
+    weights.data /= weights.sum(axis=0)[weights.indices]
+    return weights, weights
+
+
+def _oversampling(lattice, origin, size, side):
+    """Share each pixel among the cells whose centres are in it, as evenly as its centre of gravity allows.
+
+    Equal shares would move the charge by a part of a cell wherever cells lie unevenly in a pixel. The shares
+    nearest to equal (least squares) that keep the centre of gravity are 1 / n + a . (r_cell - mean of r); the
+    change is held back where a share would become too small.
+    """
+    cell, pixel = _nearest(lattice, origin, size, side)[0].nonzero()
+    without = np.setdiff1d(np.arange(len(lattice.positions)), pixel)  # with a coarse shape
+    i, j = ((lattice.positions[without] - origin) / size).astype(np.int64).clip(0, side - 1).T
+    cell, pixel = np.concatenate([cell, i * side + j]), np.concatenate([pixel, without])
+    shares = _even_shares(_centres(cell, origin, size, side), pixel, lattice.positions, size)
+    weights = sparse.csr_array((shares, (cell, pixel)), (side**2, len(lattice.positions)))
+    return weights, weights
+
+
+def _even_shares(points, pixel, positions, size):
+    """Return the share of each point in its pixel."""
+    n = np.bincount(pixel)
+    mean = np.column_stack([np.bincount(pixel, points[:, axis]) for axis in range(2)]) / n[:, np.newaxis]
+    offsets = (points - mean[pixel]) / size
+    spread = [[np.bincount(pixel, offsets[:, a] * offsets[:, b]) for a in range(2)] for b in range(2)]
+    inverse = np.linalg.pinv(np.moveaxis(spread, -1, 0), rcond=1e-6, hermitian=True)
+    slope = (inverse @ (positions - mean)[..., np.newaxis])[..., 0] / size
+    change = n[pixel] * (offsets * slope[pixel]).sum(axis=1)
+    lowest = np.zeros(len(positions))
+    np.minimum.at(lowest, pixel, change)
+    damping = np.minimum(1, (1 - LEAST_SHARE) / np.maximum(-lowest, 1e-9))
+    return (1 + damping[pixel] * change) / n[pixel]
+
+
+METHODS = {
+    "oversampling": _oversampling,
+    "nearest": _nearest,
+    "bilinear": _bilinear,
+    "bicubic": _bicubic,
+    "rebinning": _rebinning,
+}
+
+
+def _means(weights):
+    """Scale each row to a sum of 1."""
+    total = weights.sum(axis=1)
+    return sparse.csr_array(
+        sparse.diags_array(np.divide(1, total, out=np.zeros_like(total), where=total > 0)) @ weights
+    )
+
+
+def _compact(weights):
+    """Return weights in as little memory as will do: what a product reads is what it takes."""
+    indices, indptr = weights.indices.astype(np.int32), weights.indptr.astype(np.int32)
+    return sparse.csr_array((weights.data.astype(np.float32), indices, indptr), weights.shape)
+
+
+def _centres(cell, origin, size, side):
+    return origin + (np.column_stack(np.divmod(cell, side)) + 0.5) * size
+
+
+# -- interpolation: lattice coordinates of points to places around them and their weights ----------------------
+
+
+def _by_cell(kernel, lattice, origin, size, side):
+    """Make the matrix of a kernel: places, int array (n, k, 2), and weights (n, k) for points (n, 2).
+
+    Where a place holds no pixel, its weight goes to the pixel that the cell is in: the edge does not fade.
+    """
+    blocks = []
+    for start in range(0, side**2, BLOCK_CELLS):
+        cell = np.arange(start, min(start + BLOCK_CELLS, side**2))
+        own, points = lattice.locate(_centres(cell, origin, size, side))
+        row = np.flatnonzero(own >= 0)
+        places, weights = kernel(points[row])
+        pixel = lattice.pixel_at(places)
+        pixel = np.where(pixel >= 0, pixel, own[row, np.newaxis])
+        rows = np.broadcast_to(row[:, np.newaxis], pixel.shape)
+        block = (weights.ravel(), (rows.ravel(), pixel.ravel()))
+        blocks.append(sparse.csr_array(block, (len(cell), len(lattice.positions))))
+    weights = sparse.vstack(blocks, format="csr")
+    weights.data[np.abs(weights.data) < 1e-9] = 0  # of points that coincide with pixels
+    weights.eliminate_zeros()
+    return weights
+
+
+def _constant(points):
+    """All of the weight to the pixel that the point is in."""
+    return np.full((len(points), 1, 2), NOWHERE), np.ones((len(points), 1))
+
+
+def _linear_hexagonal(points):
+    """Interpolate between the corners of the triangle of pixels that a point is in (barycentric weights)."""
+    floor = np.floor(points)
+    a, b = (points - floor).T
+    upper = a + b > 1
+    apex = np.where(upper[:, np.newaxis], (1, 1), (0, 0))
+    offsets = np.stack([apex, np.broadcast_to((1, 0), apex.shape), np.broadcast_to((0, 1), apex.shape)], axis=1)
+    weights = np.where(upper, (a + b - 1, 1 - b, 1 - a), (1 - a - b, a, b)).T
+    return floor[:, np.newaxis].astype(np.int64) + offsets, weights
+
+
+def _linear_square(points):
+    """Interpolate between four pixels."""
+    return _separable(points, 0, lambda t: np.stack([1 - t, t], axis=-1))
+
+
+def _cubic(points):
+    """Interpolate between sixteen pixels with cubic convolution; exact for polynomials up to the second degree.
+
+    R. G. Keys, IEEE Trans. Acoust. Speech Signal Process. 29 (1981) 1153, with a = -1/2.
+    """
+
+    def weights(t):
+        outer, inner = (-t * (1 - t) ** 2 / 2, 1 + t**2 * (3 * t - 5) / 2)
+        t = 1 - t
+        return np.stack([outer, inner, 1 + t**2 * (3 * t - 5) / 2, -t * (1 - t) ** 2 / 2], axis=-1)
+
+    return _separable(points, -1, weights)
+
+
+def _cubic_hexagonal(points):
+    """Take the mean of the cubic convolutions along each two of the three lattice directions.
+
+    One pair of directions alone would do, but prefers the diagonal between them.
+    """
+    places, weights = [], []
+    for basis in HEXAGONAL_BASES:
+        found, weight = _cubic(points @ np.linalg.inv(basis))
+        places.append(found @ basis)
+        weights.append(weight / len(HEXAGONAL_BASES))
+    return np.concatenate(places, axis=1), np.concatenate(weights, axis=1)
+
+
+def _separable(points, first, weights_of):
+    """Multiply the weights along both axes; `first` is the offset of the first place from the point's floor."""
+    floor = np.floor(points)
+    weights = weights_of(points - floor)  # (n, axis, k)
+    n_points, _, k = weights.shape
+    steps = np.arange(first, first + k)
+    offsets = np.stack(np.meshgrid(steps, steps, indexing="ij"), axis=-1).reshape(-1, 2)
+    product = weights[:, 0, :, np.newaxis] * weights[:, 1, np.newaxis, :]
+    return floor[:, np.newaxis].astype(np.int64) + offsets, product.reshape(n_points, -1)
