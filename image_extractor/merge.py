@@ -16,7 +16,7 @@ from .workspace import workspace
 log = logging.getLogger(__name__)
 
 #: Settings that may differ between the runs of a dataset: they only make the dictionary, or only say which events pass.
-FREE_SETTINGS = ("use_pkl_dict", "preselection_cuts", "output")
+FREE_SETTINGS = ("use_pkl_dict", "preselection_cuts", "output", "[calibration] fast")
 
 
 @dataclass
@@ -66,7 +66,7 @@ def check_settings(source, settings):
 
 def _first_difference(old, new, prefix=""):
     for key, value in old.items():
-        if not prefix and key in FREE_SETTINGS:
+        if prefix + key in FREE_SETTINGS:
             continue
         if isinstance(value, dict):
             found = _first_difference(value, new[key], f"{prefix}[{key}] ")

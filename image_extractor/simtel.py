@@ -5,6 +5,7 @@ which hands on the EventIO objects that are needed and notices a run without its
 only warns.
 """
 
+import functools
 import io
 import logging
 import os
@@ -19,6 +20,7 @@ from eventio.simtel.objects import MCShower
 from .byte_stream import GZIP, ByteStream
 from .errors import InputError
 from .telescopes import telescope_type
+from .tested_versions import untested
 
 log = logging.getLogger(__name__)
 logging.getLogger(f"{__name__}.SimTelRun").setLevel(logging.WARNING)  # ctapipe's own chatter about each file
@@ -62,6 +64,8 @@ class RunObjects:
 
     Attributes
     ----------
+    kinds : dict
+        Class of the objects of each type; eventio's own by default.
     n_calibration : int
         Pedestal and flasher events passed over.
     primary_id : int
@@ -71,6 +75,7 @@ class RunObjects:
     def __init__(self, path, start=0):
         self.stream = ByteStream(path)
         self.stream.skip(start)
+        self.kinds = KNOWN_OBJECTS
         self.accepts = None
         self.current_shower = None
         self.n_calibration = 0
@@ -131,7 +136,7 @@ class RunObjects:
     def _whole(self, header, start=b""):
         payload = start + self.stream.read(header.content_size - len(start))
         header.content_address = 0
-        event_object = KNOWN_OBJECTS.get(header.type, EventIOObject)(header, filehandle=io.BytesIO(payload))
+        event_object = self.kinds.get(header.type, EventIOObject)(header, filehandle=io.BytesIO(payload))
         if header.type == MC_SHOWER and self.primary_id == -1:
             self.primary_id = MCShower(header, filehandle=io.BytesIO(payload)).parse()["primary_id"]
         return event_object
@@ -216,12 +221,14 @@ class SimTelRun(SimTelEventSource):
         }
 
 
-def open_run(path):
+def open_run(path, fast=False):
     """Open a simtel file.
 
     Parameters
     ----------
     path : str or Path
+    fast : bool
+        Read it the fast way, if that was made for the installed ctapipe and eventio; see fast_simtel.py.
 
     Returns
     -------
@@ -244,12 +251,27 @@ def open_run(path):
         warnings.simplefilter("ignore")
         if not SimTelEventSource.is_compatible(path):
             raise InputError(f"{path}: not a simtel (EventIO) file")
+        run_class = _fast_run_class() if fast else SimTelRun
         try:
-            return SimTelRun(path)
+            return run_class(path)
         except RuntimeError:
-            run = SimTelRun(path, focal_length_choice="EQUIVALENT")
+            run = run_class(path, focal_length_choice="EQUIVALENT")
             log.info("%s: no effective focal length, the equivalent one is used", path)
             return run
+
+
+@functools.cache
+def _fast_run_class():
+    """Return FastRun, or SimTelRun with a log line where the installed packages are none it was made for."""
+    problem = untested()
+    if not problem:
+        try:
+            from .fast_simtel import FastRun
+        except (ImportError, AttributeError) as err:
+            problem = f"what it relies on is gone: {err}"
+    if problem:
+        log.warning("the fast reader is not used: %s; reading as with [calibration] fast = False", problem)
+    return SimTelRun if problem else FastRun
 
 
 def first_primary(path):
