@@ -5,6 +5,7 @@ counts are decoded and calibrated in compiled loops. What these loops do not kno
 own parser. Relies on the inside of eventio and ctapipe: see tested_versions.py.
 """
 
+import logging
 import struct
 
 import numpy as np
@@ -26,6 +27,8 @@ from eventio.simtel.simtelfile import SimTelFile
 
 from .simtel import SimTelRun
 from .waveforms import calibrate, decode_differences
+
+logging.getLogger(f"{__name__}.FastRun").setLevel(logging.WARNING)  # ctapipe's own chatter about each file
 
 #: Overridden or called below; without one of them this module can't be imported, and is not used.
 HOOKS = (

@@ -134,11 +134,14 @@ class RunObjects:
         self._held.clear()
 
     def _whole(self, header, start=b""):
-        payload = start + self.stream.read(header.content_size - len(start))
+        payload = io.BytesIO(bytes(header.content_size))
+        with payload.getbuffer() as buffer:  # read in place: events are large
+            buffer[: len(start)] = start
+            self.stream.fill(buffer[len(start) :])
         header.content_address = 0
-        event_object = self.kinds.get(header.type, EventIOObject)(header, filehandle=io.BytesIO(payload))
+        event_object = self.kinds.get(header.type, EventIOObject)(header, filehandle=payload)
         if header.type == MC_SHOWER and self.primary_id == -1:
-            self.primary_id = MCShower(header, filehandle=io.BytesIO(payload)).parse()["primary_id"]
+            self.primary_id = MCShower(header, filehandle=io.BytesIO(payload.getvalue())).parse()["primary_id"]
         return event_object
 
     def check_end(self):

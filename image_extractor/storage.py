@@ -14,6 +14,9 @@ from .errors import DatasetError
 #: A chunk is what is compressed, and read, at once.
 CHUNK_BYTES = 1 << 16
 
+#: Bytes of images that are copied at once.
+COPY_BYTES = 64 << 20
+
 #: Suffix of files that are still being written.
 TEMPORARY = ".tmp"
 
@@ -63,6 +66,28 @@ def create_image_array(file, where, name, dtype, shape, filters, attributes):
     return array
 
 
+def copy_images(source, target):
+    """Append the images of an array to another of the same shape, chunk by chunk as they are if chunks fit.
+
+    Then nothing is decompressed. They fit if both arrays are stored alike and the target ends with a whole chunk.
+    """
+    first, step = target.nrows, target.chunkshape[0]
+    whole = 0
+    if source.chunkshape == target.chunkshape and _stored_alike(source, target) and first % step == 0:
+        whole = source.nrows // step * step
+        target.truncate(first + whole)
+        rest = (0,) * (source.ndim - 1)
+        for row in range(0, whole, step):
+            target.write_chunk((first + row, *rest), source.read_chunk((row, *rest)))
+    block = rows_of(COPY_BYTES, source.rowsize)
+    for row in range(whole, source.nrows, block):
+        target.append(source[row : row + block])
+
+
+def _stored_alike(source, target):
+    return str(source.filters) == str(target.filters) and source.dtype == target.dtype
+
+
 def set_attributes(node, attributes):
     """Set attributes of plain types; others would be pickled."""
     for name, value in attributes.items():
@@ -88,12 +113,17 @@ def replacing(path, folder=None):
     try:
         with open_file(temporary, "w") as file:
             yield file
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
-        sync_folder(path.parent)
+        put_in_place(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def put_in_place(finished, path):
+    """Let a finished file take the place of `path`, on the same file system, so that it lasts."""
+    with finished.open("rb") as written:
+        os.fsync(written.fileno())
+    finished.replace(path)
+    sync_folder(path.parent)
 
 
 def sync_folder(folder):

@@ -84,11 +84,14 @@ def calibrate(adc, pedestal, factor, shift, threshold):
     waveforms = np.empty((1, n_pixels, n_samples), np.float32)
     gain = np.zeros(n_pixels, np.int8)
     for pixel in range(n_pixels):
-        channel = 0
-        if n_gains > 1 and adc[0, pixel].max() > threshold:
-            channel = 1
-            gain[pixel] = 1
+        if n_gains > 1:
+            highest = np.uint16(0)
+            for count in adc[0, pixel]:
+                highest = max(highest, count)
+            gain[pixel] = highest > threshold
+        channel = gain[pixel]
+        counts, target = adc[channel, pixel], waveforms[0, pixel]
         offset, scale = pedestal[channel, pixel], factor[channel, pixel]
         for sample in range(n_samples):
-            waveforms[0, pixel, sample] = (np.float32(adc[channel, pixel, sample]) - offset) * scale + shift
+            target[sample] = (np.float32(counts[sample]) - offset) * scale + shift
     return waveforms, gain
