@@ -14,6 +14,7 @@ from ctapipe.containers import (
     DL0CameraContainer,
     EventIndexContainer,
     EventType,
+    MonitoringContainer,
     SimulatedEventContainer,
     TriggerContainer,
 )
@@ -176,22 +177,22 @@ class FastRun(SimTelRun):
         adc = telescope_event.get("adc_samples")
         if adc is None:
             adc = telescope_event["adc_sums"][:, :, np.newaxis]
-        monitoring, laser = array_event["camera_monitorings"][tel_id], array_event["laser_calibrations"][tel_id]
-        pedestal, factor = self._calibration(tel_id, monitoring, laser)
+        pedestal, factor, event.monitoring.tel[tel_id] = self._calibration(tel_id, array_event)
         waveform, gain = self._calibrated(adc, pedestal, factor)
         event.dl0.tel[tel_id] = DL0CameraContainer(
             event_type=EventType.SUBARRAY, waveform=waveform, selected_gain_channel=gain
         )
-        coefficients = event.monitoring.tel[tel_id].camera.coefficients
-        coefficients.time_shift = laser["tm_calib"]
-        coefficients.outlier_mask = self._get_disabled_pixel_mask(tel_id)
 
-    def _calibration(self, tel_id, monitoring, laser):
-        """Return pedestal and factor of each gain and pixel; computed once, they seldom change."""
-        given = monitoring["pedestal"], laser["calib"]
-        known, result = self._calibrations.get(tel_id, ((None, None), None))
-        if known[0] is not given[0] or known[1] is not given[1]:
-            result = given[0] / monitoring["n_ped_slices"], given[1] * self.calib_scale
+    def _calibration(self, tel_id, array_event):
+        """Return a telescope's pedestal and factor by gain and pixel, and its monitoring; made anew when they change."""
+        monitoring, laser = array_event["camera_monitorings"][tel_id], array_event["laser_calibrations"][tel_id]
+        given = monitoring["pedestal"], monitoring["n_ped_slices"], laser["calib"], laser["tm_calib"]
+        known, result = self._calibrations.get(tel_id, ((), None))
+        if not known or any(one is not other for one, other in zip(known, given, strict=True)):
+            container = MonitoringContainer().tel[tel_id]
+            container.camera.coefficients.time_shift = laser["tm_calib"]
+            container.camera.coefficients.outlier_mask = self._get_disabled_pixel_mask(tel_id)
+            result = monitoring["pedestal"] / monitoring["n_ped_slices"], laser["calib"] * self.calib_scale, container
             self._calibrations[tel_id] = given, result
         return result
 

@@ -11,8 +11,10 @@ import tables
 from . import row_types
 from .errors import DatasetError
 
-#: A chunk is what is compressed, and read, at once.
+#: A chunk is what is compressed, and read, at once: so many bytes of a table's rows, but one image. Trainings read
+#: images at random, and chunks of one image are merged as they are. See compression_benchmark.py.
 CHUNK_BYTES = 1 << 16
+IMAGES_PER_CHUNK = 1
 
 #: Bytes of images that are copied at once.
 COPY_BYTES = 64 << 20
@@ -20,7 +22,7 @@ COPY_BYTES = 64 << 20
 #: Suffix of files that are still being written.
 TEMPORARY = ".tmp"
 
-COMPRESSORS = {"zstd": ("blosc2:zstd", 3), "lz4": ("blosc2:lz4", 5), "zlib": ("zlib", 4), "none": (None, 0)}
+COMPRESSORS = {"zstd": ("blosc:zstd", 1), "lz4": ("blosc:lz4", 5), "zlib": ("zlib", 4), "none": (None, 0)}
 
 
 def filters(compression):
@@ -50,15 +52,14 @@ def create_table(file, where, name, dtype, filters, attributes):
     return table
 
 
-def create_image_array(file, where, name, dtype, shape, filters, attributes):
-    """Create the growing array (0, *shape) of a telescope's images."""
-    row_size = np.dtype(dtype).itemsize * int(np.prod(shape))
+def create_image_array(file, where, name, dtype, shape, filters, attributes, chunk=IMAGES_PER_CHUNK):
+    """Create the growing array (0, *shape) of a telescope's images, `chunk` of them to a chunk."""
     array = file.create_earray(
         where,
         name,
         atom=tables.Atom.from_dtype(np.dtype(dtype)),
         shape=(0, *shape),
-        chunkshape=(rows_of(CHUNK_BYTES, row_size), *shape),
+        chunkshape=(chunk, *shape),
         filters=filters,
         createparents=True,
     )
@@ -67,21 +68,18 @@ def create_image_array(file, where, name, dtype, shape, filters, attributes):
 
 
 def copy_images(source, target):
-    """Append the images of an array to another of the same shape, chunk by chunk as they are if chunks fit.
-
-    Then nothing is decompressed. They fit if both arrays are stored alike and the target ends with a whole chunk.
-    """
-    first, step = target.nrows, target.chunkshape[0]
-    whole = 0
-    if source.chunkshape == target.chunkshape and _stored_alike(source, target) and first % step == 0:
-        whole = source.nrows // step * step
-        target.truncate(first + whole)
+    """Append the images of an array to another of the same shape; as they are stored, if both are stored alike."""
+    n_images, first = source.nrows, target.nrows
+    if n_images and source.chunkshape == target.chunkshape == (1, *source.shape[1:]) and _stored_alike(source, target):
+        target.truncate(first + n_images)
         rest = (0,) * (source.ndim - 1)
-        for row in range(0, whole, step):
-            target.write_chunk((first + row, *rest), source.read_chunk((row, *rest)))
-    block = rows_of(COPY_BYTES, source.rowsize)
-    for row in range(whole, source.nrows, block):
-        target.append(source[row : row + block])
+        for row in range(n_images):
+            chunk, info = source.read_chunk((row, *rest)), source.chunk_info((row, *rest))
+            target.write_chunk((first + row, *rest), chunk, info.filter_mask)
+        return
+    step = rows_of(COPY_BYTES, source.rowsize)
+    for row in range(0, n_images, step):
+        target.append(source[row : row + step])
 
 
 def _stored_alike(source, target):
