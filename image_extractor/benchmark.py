@@ -97,7 +97,7 @@ def measure(command, all_cores=False):
     pin = (lambda: os.sched_setaffinity(0, cores[-1:])) if cores and not all_cores else None
     with tempfile.TemporaryFile() as messages:
         start = time.perf_counter()
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=messages, preexec_fn=pin)  # noqa: PLW1509
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=messages, preexec_fn=pin)
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)

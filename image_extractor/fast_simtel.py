@@ -7,6 +7,7 @@ own parser. Relies on the inside of eventio and ctapipe: see tested_versions.py.
 
 import logging
 import struct
+from types import MappingProxyType
 
 import numpy as np
 from ctapipe.containers import (
@@ -29,6 +30,7 @@ from eventio.simtel.simtelfile import SimTelFile
 from .simtel import SimTelRun
 from .waveforms import calibrate, decode_differences
 
+log = logging.getLogger(__name__)
 logging.getLogger(f"{__name__}.FastRun").setLevel(logging.WARNING)  # ctapipe's own chatter about each file
 
 #: Overridden or called below; without one of them this module can't be imported, and is not used.
@@ -41,6 +43,8 @@ HOOKS = (
 
 HEADER_SIZE, EXTENSION_SIZE = 12, 4
 SAMPLES_VERSION = 3
+#: Of counts, pedestals and factors that the compiled loop calibrates; others are left to NumPy, which promotes them.
+LOOP_DTYPES = (np.uint16, np.float32, np.float32)
 #: Bits of the id of ADC samples that announce zero suppression, data reduction, or a pixel list.
 REDUCED = 0x7FF
 
@@ -48,7 +52,7 @@ REDUCED = 0x7FF
 class _Inside:
     """Makes an EventIO object in memory give, when iterated, only the sub-objects of `wanted`."""
 
-    wanted = {}
+    wanted = MappingProxyType({})
 
     def __iter__(self):
         if not self.only_subobjects:
@@ -113,23 +117,25 @@ class ADCSamples(objects.ADCSamples):
 class TelescopeEvent(_Inside, objects.TelescopeEvent):
     """Data of one telescope."""
 
-    wanted = {2011: TelescopeEventHeader, 2012: objects.ADCSums, 2013: ADCSamples}
+    wanted = MappingProxyType({2011: TelescopeEventHeader, 2012: objects.ADCSums, 2013: ADCSamples})
 
 
 class ArrayEvent(_Inside, objects.ArrayEvent):
     """Data of all telescopes."""
 
-    wanted = {
-        objects.TriggerInformation.eventio_type: objects.TriggerInformation,
-        **{kind: TelescopeEvent for kind, known in KNOWN_OBJECTS.items() if known is objects.TelescopeEvent},
-        **{kind: TrackingPosition for kind, known in KNOWN_OBJECTS.items() if known is objects.TrackingPosition},
-    }
+    wanted = MappingProxyType(
+        {
+            objects.TriggerInformation.eventio_type: objects.TriggerInformation,
+            **{kind: TelescopeEvent for kind, known in KNOWN_OBJECTS.items() if known is objects.TelescopeEvent},
+            **{kind: TrackingPosition for kind, known in KNOWN_OBJECTS.items() if known is objects.TrackingPosition},
+        }
+    )
 
 
 class TelescopePhotons(_Inside, TelescopeData):
     """True photo-electrons of all telescopes."""
 
-    wanted = {PhotoElectrons.eventio_type: TruePhotoElectrons}
+    wanted = MappingProxyType({PhotoElectrons.eventio_type: TruePhotoElectrons})
 
 
 class FastRun(SimTelRun):
@@ -171,7 +177,10 @@ class FastRun(SimTelRun):
         if not self._has_true_image or tel_id - 1 in array_event.get("photoelectrons", {}):
             return False
         sums = (array_event.get("photoelectron_sums") or {}).get("n_pe")
-        return sums is not None and sums[self.telescope_indices_original[tel_id]] > MISSING_IMAGE_BRIGHTNESS_LIMIT
+        if sums is None or not sums[self.telescope_indices_original[tel_id]] > MISSING_IMAGE_BRIGHTNESS_LIMIT:
+            return False
+        log.warning("event %d, telescope %d: bright, but without true image: left out", array_event["event_id"], tel_id)
+        return True
 
     def _fill(self, event, tel_id, telescope_event, array_event):
         adc = telescope_event.get("adc_samples")
@@ -184,7 +193,7 @@ class FastRun(SimTelRun):
         )
 
     def _calibration(self, tel_id, array_event):
-        """Return a telescope's pedestal and factor by gain and pixel, and its monitoring; made anew when they change."""
+        """Return a telescope's pedestal and factor by gain and pixel, and its monitoring; seldom made anew."""
         monitoring, laser = array_event["camera_monitorings"][tel_id], array_event["laser_calibrations"][tel_id]
         given = monitoring["pedestal"], monitoring["n_ped_slices"], laser["calib"], laser["tm_calib"]
         known, result = self._calibrations.get(tel_id, ((), None))
@@ -198,10 +207,9 @@ class FastRun(SimTelRun):
 
     def _calibrated(self, adc, pedestal, factor):
         """Return R1 waveforms of the chosen gains, and these."""
-        if adc.dtype == np.uint16 and pedestal.dtype == factor.dtype == np.float32:
-            if adc.shape[:2] == pedestal.shape == factor.shape:
-                shift = np.float32(self.calib_shift)
-                return calibrate(adc, pedestal, factor, shift, float(self.gain_selector.threshold))
+        dtypes, shapes = (adc.dtype, pedestal.dtype, factor.dtype), (adc.shape[:2], pedestal.shape, factor.shape)
+        if dtypes == LOOP_DTYPES and len(set(shapes)) == 1:
+            return calibrate(adc, pedestal, factor, np.float32(self.calib_shift), float(self.gain_selector.threshold))
         waveforms = (adc - pedestal[..., np.newaxis]) * factor[..., np.newaxis] + self.calib_shift
         gain = self.gain_selector(adc)
         return waveforms[np.newaxis, gain, np.arange(len(gain))], gain

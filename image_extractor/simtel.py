@@ -254,27 +254,26 @@ def open_run(path, fast=False):
         warnings.simplefilter("ignore")
         if not SimTelEventSource.is_compatible(path):
             raise InputError(f"{path}: not a simtel (EventIO) file")
-        run_class = _fast_run_class() if fast else SimTelRun
+        new_run = run_class(fast)
         try:
-            return run_class(path)
+            return new_run(path)
         except RuntimeError:
-            run = run_class(path, focal_length_choice="EQUIVALENT")
+            run = new_run(path, focal_length_choice="EQUIVALENT")
             log.info("%s: no effective focal length, the equivalent one is used", path)
             return run
 
 
 @functools.cache
-def _fast_run_class():
-    """Return FastRun, or SimTelRun with a log line where the installed packages are none it was made for."""
-    problem = untested()
-    if not problem:
-        try:
-            from .fast_simtel import FastRun
-        except (ImportError, AttributeError) as err:
-            problem = f"what it relies on is gone: {err}"
-    if problem:
-        log.warning("the fast reader is not used: %s; reading as with [calibration] fast = False", problem)
-    return SimTelRun if problem else FastRun
+def run_class(fast):
+    """Return the class of runs: FastRun, if it is wanted and was made for what is installed, or SimTelRun."""
+    if not fast or untested():
+        return SimTelRun
+    try:
+        from .fast_simtel import FastRun
+    except (ImportError, AttributeError) as err:
+        log.warning("the fast reader is not used: what it relies on is gone: %s", err)
+        return SimTelRun
+    return FastRun
 
 
 def first_primary(path):

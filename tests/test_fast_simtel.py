@@ -1,17 +1,13 @@
 """The fast reader against ctapipe's own loop: the same images, bit for bit, and the same refusals."""
 
-import gzip
 import os
-import struct
 from pathlib import Path
 
-import numpy as np
 import pytest
 from ctapipe.calib import CameraCalibrator
 from ctapipe.io import SimTelEventSource
 
-from image_extractor import simtel, tested_versions
-from image_extractor.errors import InputError
+from image_extractor import simtel
 from image_extractor.fast_simtel import FastRun
 
 HERE = Path(__file__).parent
