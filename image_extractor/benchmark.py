@@ -262,3 +262,7 @@ def main(arguments=None):
         return 2 if isinstance(err, ConfigError) else 1
     sys.stdout.write(f"{path.name}, {n_events} events; {json.dumps(report['machine'])}\n{table(rows)}")
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
