@@ -14,6 +14,7 @@ from pathlib import Path
 from . import __version__, merge, part, row_types, storage
 from .errors import DatasetError, InputError
 from .logs import start_logging
+from .tested_versions import untested
 from .workspace import workspace
 
 log = logging.getLogger(__name__)
@@ -95,6 +96,9 @@ def run(
     split = merge.check_fractions(split) if split else None
     files = [Path(file) for file in files]
     progress = progress or Progress()
+    problem = untested() if extractor.settings["calibration"]["fast"] else ""
+    if problem:
+        log.warning("the fast reader is not used, as with [calibration] fast = False: %s", problem)
     with workspace(extractor.output_path) as work:
         old = _existing(extractor, split, overwrite)
         known = merge.known_runs(old.path) if old else {}

@@ -59,6 +59,8 @@ tel_ids = tel_ids(default=list())
 [calibration]
 # Any ctapipe ImageExtractor.
 extractor = string(min=1, max=100, default='NeighborPeakWindowSum')
+# True: read by compiled loops and decode only what is needed. The images are the same, bit for bit.
+fast = boolean(default=True)
 
 # gh_class without a dictionary takes its bins of the true energy from here; a dictionary's bins must be among them.
 [energy_bins]

@@ -164,7 +164,7 @@ class ImageExtractor:
         from .selection import EventSelection
 
         start = time.monotonic()
-        with simtel.open_run(data_file) as run:
+        with simtel.open_run(data_file, self.settings["calibration"]["fast"]) as run:
             if known and (run.obs_id, simtel.first_primary(data_file)) in known:
                 return {"status": "known"}
             layout = describe(run.subarray, self.settings, run.pointing)

@@ -16,7 +16,7 @@ from .workspace import workspace
 log = logging.getLogger(__name__)
 
 #: Settings that may differ between the runs of a dataset: they only make the dictionary, or only say which events pass.
-FREE_SETTINGS = ("use_pkl_dict", "preselection_cuts", "output")
+FREE_SETTINGS = ("use_pkl_dict", "preselection_cuts", "output", "[calibration] fast")
 
 
 @dataclass
@@ -66,7 +66,7 @@ def check_settings(source, settings):
 
 def _first_difference(old, new, prefix=""):
     for key, value in old.items():
-        if not prefix and key in FREE_SETTINGS:
+        if prefix + key in FREE_SETTINGS:
             continue
         if isinstance(value, dict):
             found = _first_difference(value, new[key], f"{prefix}[{key}] ")
@@ -155,6 +155,9 @@ def build(sources, target, folder, *, seed=None, split=None, attributes=None, pr
         Called after each source.
     """
     split = check_fractions(split) if split else None
+    if len(sources) == 1 and seed is None and not split:
+        _adopt(sources[0].path, Path(target), attributes or {})
+        return
     scratch_path = Path(folder) / f"buckets{storage.TEMPORARY}"
     with storage.replacing(target, folder) as file, storage.open_file(scratch_path, "w") as scratch:
         builder = _Builder(file, scratch, sources, seed, split)
@@ -170,6 +173,21 @@ def build(sources, target, folder, *, seed=None, split=None, attributes=None, pr
             file.root._v_attrs["split"] = ", ".join(f"{name} {fraction}" for name, fraction in split.items())
         storage.set_attributes(file.root, attributes or {})
     scratch_path.unlink()
+
+
+def _adopt(part_path, target, attributes):
+    """Make the only part, complete as it is, the output itself."""
+    with storage.open_file(part_path, "a") as file:
+        _forget_part(file)
+        storage.set_attributes(file.root, attributes)
+    storage.put_in_place(part_path, target)
+
+
+def _forget_part(file):
+    """Remove the attributes that only parts have."""
+    for name in ("fingerprint", "report"):
+        if name in file.root._v_attrs:
+            del file.root._v_attrs[name]
 
 
 class _Builder:
@@ -193,7 +211,7 @@ class _Builder:
         """Copy one source."""
         if self._steps is None:
             self._create_nodes(part)
-        self._append_blocks(part.root[row_types.RUN_TABLE], self._file.root[row_types.RUN_TABLE])
+        self._file.root[row_types.RUN_TABLE].append(part.root[row_types.RUN_TABLE][:])
         for group in storage.events_groups(part):
             offsets = self._copy_images(group)
             for name, table in storage.events_tables(group).items():
@@ -213,21 +231,14 @@ class _Builder:
         for tel_id in sorted(arrays):
             node = target._f_get_child(row_types.image_name(tel_id))
             offsets.append(node.nrows)
-            self._append_blocks(arrays[tel_id], node)
+            storage.copy_images(arrays[tel_id], node)
         return np.array(offsets)
-
-    @staticmethod
-    def _append_blocks(source, target):
-        for rows in blocks(source):
-            target.append(rows)
 
     # -- nodes of the new file, after the first source's ---------------------------------------------
 
     def _create_nodes(self, part):
         storage.set_attributes(self._file.root, storage.user_attributes(part.root))
-        for name in ("fingerprint", "report"):  # of the part alone
-            if name in self._file.root._v_attrs:
-                del self._file.root._v_attrs[name]
+        _forget_part(self._file)
         self._copy_table(part.root[row_types.TEL_TABLE], "/")
         for camera in part.root[row_types.CAMERAS]._f_iter_nodes("Table"):
             self._copy_table(camera, f"/{row_types.CAMERAS}")

@@ -5,6 +5,7 @@ which hands on the EventIO objects that are needed and notices a run without its
 only warns.
 """
 
+import functools
 import io
 import logging
 import os
@@ -19,6 +20,7 @@ from eventio.simtel.objects import MCShower
 from .byte_stream import GZIP, ByteStream
 from .errors import InputError
 from .telescopes import telescope_type
+from .tested_versions import untested
 
 log = logging.getLogger(__name__)
 logging.getLogger(f"{__name__}.SimTelRun").setLevel(logging.WARNING)  # ctapipe's own chatter about each file
@@ -62,6 +64,8 @@ class RunObjects:
 
     Attributes
     ----------
+    kinds : dict
+        Class of the objects of each type; eventio's own by default.
     n_calibration : int
         Pedestal and flasher events passed over.
     primary_id : int
@@ -71,6 +75,7 @@ class RunObjects:
     def __init__(self, path, start=0):
         self.stream = ByteStream(path)
         self.stream.skip(start)
+        self.kinds = KNOWN_OBJECTS
         self.accepts = None
         self.current_shower = None
         self.n_calibration = 0
@@ -129,11 +134,14 @@ class RunObjects:
         self._held.clear()
 
     def _whole(self, header, start=b""):
-        payload = start + self.stream.read(header.content_size - len(start))
+        payload = io.BytesIO(bytes(header.content_size))
+        with payload.getbuffer() as buffer:  # read in place: events are large
+            buffer[: len(start)] = start
+            self.stream.fill(buffer[len(start) :])
         header.content_address = 0
-        event_object = KNOWN_OBJECTS.get(header.type, EventIOObject)(header, filehandle=io.BytesIO(payload))
+        event_object = self.kinds.get(header.type, EventIOObject)(header, filehandle=payload)
         if header.type == MC_SHOWER and self.primary_id == -1:
-            self.primary_id = MCShower(header, filehandle=io.BytesIO(payload)).parse()["primary_id"]
+            self.primary_id = MCShower(header, filehandle=io.BytesIO(payload.getvalue())).parse()["primary_id"]
         return event_object
 
     def check_end(self):
@@ -216,12 +224,14 @@ class SimTelRun(SimTelEventSource):
         }
 
 
-def open_run(path):
+def open_run(path, fast=False):
     """Open a simtel file.
 
     Parameters
     ----------
     path : str or Path
+    fast : bool
+        Read it the fast way, if that was made for the installed ctapipe and eventio; see fast_simtel.py.
 
     Returns
     -------
@@ -244,12 +254,26 @@ def open_run(path):
         warnings.simplefilter("ignore")
         if not SimTelEventSource.is_compatible(path):
             raise InputError(f"{path}: not a simtel (EventIO) file")
+        new_run = run_class(fast)
         try:
-            return SimTelRun(path)
+            return new_run(path)
         except RuntimeError:
-            run = SimTelRun(path, focal_length_choice="EQUIVALENT")
+            run = new_run(path, focal_length_choice="EQUIVALENT")
             log.info("%s: no effective focal length, the equivalent one is used", path)
             return run
+
+
+@functools.cache
+def run_class(fast):
+    """Return the class of runs: FastRun, if it is wanted and was made for what is installed, or SimTelRun."""
+    if not fast or untested():
+        return SimTelRun
+    try:
+        from .fast_simtel import FastRun
+    except (ImportError, AttributeError) as err:
+        log.warning("the fast reader is not used: what it relies on is gone: %s", err)
+        return SimTelRun
+    return FastRun
 
 
 def first_primary(path):

@@ -11,13 +11,18 @@ import tables
 from . import row_types
 from .errors import DatasetError
 
-#: A chunk is what is compressed, and read, at once.
+#: A chunk is what is compressed, and read, at once: so many bytes of a table's rows, but one image. Trainings read
+#: images at random, and chunks of one image are merged as they are. See compression_benchmark.py.
 CHUNK_BYTES = 1 << 16
+IMAGES_PER_CHUNK = 1
+
+#: Bytes of images that are copied at once.
+COPY_BYTES = 64 << 20
 
 #: Suffix of files that are still being written.
 TEMPORARY = ".tmp"
 
-COMPRESSORS = {"zstd": ("blosc2:zstd", 3), "lz4": ("blosc2:lz4", 5), "zlib": ("zlib", 4), "none": (None, 0)}
+COMPRESSORS = {"zstd": ("blosc:zstd", 1), "lz4": ("blosc:lz4", 5), "zlib": ("zlib", 4), "none": (None, 0)}
 
 
 def filters(compression):
@@ -47,20 +52,38 @@ def create_table(file, where, name, dtype, filters, attributes):
     return table
 
 
-def create_image_array(file, where, name, dtype, shape, filters, attributes):
-    """Create the growing array (0, *shape) of a telescope's images."""
-    row_size = np.dtype(dtype).itemsize * int(np.prod(shape))
+def create_image_array(file, where, name, dtype, shape, filters, attributes, chunk=IMAGES_PER_CHUNK):
+    """Create the growing array (0, *shape) of a telescope's images, `chunk` of them to a chunk."""
     array = file.create_earray(
         where,
         name,
         atom=tables.Atom.from_dtype(np.dtype(dtype)),
         shape=(0, *shape),
-        chunkshape=(rows_of(CHUNK_BYTES, row_size), *shape),
+        chunkshape=(chunk, *shape),
         filters=filters,
         createparents=True,
     )
     set_attributes(array, attributes)
     return array
+
+
+def copy_images(source, target):
+    """Append the images of an array to another of the same shape; as they are stored, if both are stored alike."""
+    n_images, first = source.nrows, target.nrows
+    if n_images and source.chunkshape == target.chunkshape == (1, *source.shape[1:]) and _stored_alike(source, target):
+        target.truncate(first + n_images)
+        rest = (0,) * (source.ndim - 1)
+        for row in range(n_images):
+            chunk, info = source.read_chunk((row, *rest)), source.chunk_info((row, *rest))
+            target.write_chunk((first + row, *rest), chunk, info.filter_mask)
+        return
+    step = rows_of(COPY_BYTES, source.rowsize)
+    for row in range(0, n_images, step):
+        target.append(source[row : row + step])
+
+
+def _stored_alike(source, target):
+    return str(source.filters) == str(target.filters) and source.dtype == target.dtype
 
 
 def set_attributes(node, attributes):
@@ -88,12 +111,17 @@ def replacing(path, folder=None):
     try:
         with open_file(temporary, "w") as file:
             yield file
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
-        sync_folder(path.parent)
+        put_in_place(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def put_in_place(finished, path):
+    """Let a finished file take the place of `path`, on the same file system, so that it lasts."""
+    with finished.open("rb") as written:
+        os.fsync(written.fileno())
+    finished.replace(path)
+    sync_folder(path.parent)
 
 
 def sync_folder(folder):
