@@ -72,7 +72,7 @@ class Camera:
     @property
     def is_lossless(self):
         """Whether the pixel vector comes back exactly from an array."""
-        return self.attributes["mapping"] in LOSSLESS or self.attributes["pixel_shape"] == "square"
+        return self.attributes["mapping"] in LOSSLESS
 
     def pixel_vectors(self, arrays, scale_factor=1):
         """Take the pixels back out of arrays.
@@ -113,6 +113,8 @@ class TelescopeImage:
     charge_array, time_array : float array (n_x, n_y) in p.e. and ns, the stored channels 0 and 1;
         time_array is None without TIMING
     charge, peak_time : float array (n_pixels,)
+    total_charge : float
+        Of the array [p.e.]: where the mapping resamples, the pixels that were taken back are not all of it.
     """
 
     tel_id: int
@@ -123,6 +125,7 @@ class TelescopeImage:
     time_array: np.ndarray | None
     charge: np.ndarray
     peak_time: np.ndarray | None
+    total_charge: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -261,8 +264,9 @@ class DatasetEvents:
         if images.has_timing(image["mode"]):
             time_array = channels[1] / float(attributes["time_scale"])
             peak_time = camera.pixel_vectors(time_array, factor)
+        total = float(charge_array.sum(dtype=np.float64)) / factor**2
         tel_id, tel_type = int(telescope["tel_id"]), telescope["tel_type"].decode()
-        return TelescopeImage(tel_id, tel_type, camera, stored, charge_array, time_array, charge, peak_time)
+        return TelescopeImage(tel_id, tel_type, camera, stored, charge_array, time_array, charge, peak_time, total)
 
 
 def row_blocks(table):

@@ -18,21 +18,11 @@ LEFT, RIGHT, BOTTOM, LINE = 0.55, 0.75, 0.45, 0.2
 BAR, GAP = 0.09, 0.16
 #: Sides of a panel for few telescopes and for many [inch].
 LARGE, SMALL = 3.4, 1.9
+#: Telescopes beside each other where events share a picture.
+MAX_COLUMNS = 4
 TITLE_SIZE = 10
 #: Colour maps of charge and time; cells below the scale (no pixel there, time 0) are grey.
 CHARGE_COLOURS, TIME_COLOURS, BELOW = "inferno", "viridis", "0.85"
-
-
-def draw_event(event, path):
-    """Draw an event with all its telescopes into a PNG file.
-
-    Parameters
-    ----------
-    event : event_images.Event
-    path : str or Path
-    """
-    figure = event_figure(event)
-    save(figure, path)
 
 
 def save(figure, path):
@@ -41,33 +31,63 @@ def save(figure, path):
     figure.savefig(path, dpi=min(DPI, MAX_SIDE / side), format="png")
 
 
-def event_figure(event):
-    """Return the matplotlib Figure of an event.
+def events_figure(events):
+    """Return the matplotlib Figure of one or more events, one below the other.
 
     For each telescope the stored array and the camera, for charge and, where stored, peak time.
+
+    Parameters
+    ----------
+    events : list of event_images.Event
     """
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib.figure import Figure
 
-    n_lines = 2 if any(image.time_array is not None for image in event.images) else 1
-    n = max(len(event.images), 1)
-    panel = LARGE if n <= 2 else max(SMALL, LARGE - 0.2 * n)
-    block = _Block(panel, n_lines, max((_image_title(image).count("\n") + 1 for image in event.images), default=1))
-    # about as wide as high
-    columns = min(n, max(1, round(math.sqrt(n * block.height / block.width))))
-    lines = -(-n // columns)
-    titles = _titles(event, columns * block.width)
-    head = (len(titles) + 1) * LINE
-    size = columns * block.width, lines * block.height + head
-    figure = Figure(figsize=size)
-    figure.text(0.5, 1 - 0.12 / size[1], "\n".join(titles), ha="center", va="top", fontsize=TITLE_SIZE, linespacing=1.3)
-    for position, image in enumerate(event.images):
-        line, column = divmod(position, columns)
-        corner = column * block.width, size[1] - head - (line + 1) * block.height
-        block.draw(figure, image, corner)
+    parts = [_EventPart(event, MAX_COLUMNS if len(events) > 1 else None) for event in events]
+    width, height = max(part.width for part in parts), sum(part.height for part in parts)
+    figure = Figure(figsize=(width, height))
+    top = height
+    for part in parts:
+        part.draw(figure, top)
+        top -= part.height
     return figure
+
+
+class _EventPart:
+    """The part of a figure that shows one event: a title and a grid of telescopes.
+
+    Parameters
+    ----------
+    event : event_images.Event
+    max_columns : int, optional
+        Telescopes beside each other, at most; else about as wide as high.
+    """
+
+    def __init__(self, event, max_columns=None):
+        self._event = event
+        n = max(len(event.images), 1)
+        n_lines = 2 if any(image.time_array is not None for image in event.images) else 1
+        n_titles = max((_image_title(image).count("\n") + 1 for image in event.images), default=1)
+        panel = LARGE if n <= 2 else max(SMALL, LARGE - 0.2 * n)
+        self._block = block = _Block(SMALL if max_columns else panel, n_lines, n_titles)
+        self._columns = min(n, max_columns or max(1, round(math.sqrt(n * block.height / block.width))))
+        self.width = self._columns * block.width
+        self._titles = _titles(event, self.width)
+        self._head = (len(self._titles) + 1) * LINE
+        self.height = -(-n // self._columns) * block.height + self._head
+
+    def draw(self, figure, top):
+        """Draw the event below `top` [inch]."""
+        width, height = figure.get_size_inches()
+        place = 0.5 * self.width / width, (top - 0.12) / height
+        title = "\n".join(self._titles)
+        figure.text(*place, title, ha="center", va="top", fontsize=TITLE_SIZE, linespacing=1.3)
+        for position, image in enumerate(self._event.images):
+            line, column = divmod(position, self._columns)
+            corner = column * self._block.width, top - self._head - (line + 1) * self._block.height
+            self._block.draw(figure, image, corner)
 
 
 def _titles(event, width):
@@ -134,7 +154,7 @@ class _Block:
 
 
 def _image_title(image):
-    title = f"{image.tel_type} telescope {image.tel_id}, {image.camera.name}, {image.charge.sum():.0f} p.e."
+    title = f"{image.tel_type} telescope {image.tel_id}, {image.camera.name}, {image.total_charge:.0f} p.e."
     if not image.camera.is_lossless:
         title += f"\nmapping {image.camera.attributes['mapping']}: the camera shows the cells at its pixels' centres"
     return title
