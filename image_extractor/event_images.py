@@ -113,8 +113,6 @@ class TelescopeImage:
     charge_array, time_array : float array (n_x, n_y) in p.e. and ns, the stored channels 0 and 1;
         time_array is None without TIMING
     charge, peak_time : float array (n_pixels,)
-    total_charge : float
-        Of the array [p.e.]: where the mapping resamples, the pixels that were taken back are not all of it.
     """
 
     tel_id: int
@@ -125,7 +123,6 @@ class TelescopeImage:
     time_array: np.ndarray | None
     charge: np.ndarray
     peak_time: np.ndarray | None
-    total_charge: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -264,9 +261,8 @@ class DatasetEvents:
         if images.has_timing(image["mode"]):
             time_array = channels[1] / float(attributes["time_scale"])
             peak_time = camera.pixel_vectors(time_array, factor)
-        total = float(charge_array.sum(dtype=np.float64)) / factor**2
         tel_id, tel_type = int(telescope["tel_id"]), telescope["tel_type"].decode()
-        return TelescopeImage(tel_id, tel_type, camera, stored, charge_array, time_array, charge, peak_time, total)
+        return TelescopeImage(tel_id, tel_type, camera, stored, charge_array, time_array, charge, peak_time)
 
 
 def row_blocks(table):

@@ -154,10 +154,11 @@ class _Block:
 
 
 def _image_title(image):
-    title = f"{image.tel_type} telescope {image.tel_id}, {image.camera.name}, {image.total_charge:.0f} p.e."
-    if not image.camera.is_lossless:
-        title += f"\nmapping {image.camera.attributes['mapping']}: the camera shows the cells at its pixels' centres"
-    return title
+    title = f"{image.tel_type} telescope {image.tel_id}, {image.camera.name}"
+    if image.camera.is_lossless:
+        return f"{title}, {image.charge.sum():.0f} p.e."
+    # a sum over cells, or over the cells of pixels' centres, is not the charge of the image
+    return f"{title}\nmapping {image.camera.attributes['mapping']}: the camera shows the cells at its pixels' centres"
 
 
 def draw_pair(array_axes, camera_axes, bar_axes, camera, array, pixels, quantity, colours):
@@ -177,7 +178,7 @@ def draw_pair(array_axes, camera_axes, bar_axes, camera, array, pixels, quantity
     import matplotlib
     from matplotlib.ticker import MaxNLocator
 
-    low, high = _limits(pixels)
+    low, high = _limits(pixels if camera.is_lossless else np.append(pixels, array[array != 0]))
     colour_map = matplotlib.colormaps[colours].with_extremes(under=BELOW, bad=BELOW)
     # image[x, y], so x to the right takes the transpose
     picture = array_axes.imshow(array.T, origin="lower", cmap=colour_map, vmin=low, vmax=high, interpolation="nearest")
