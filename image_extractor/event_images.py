@@ -72,7 +72,7 @@ class Camera:
     @property
     def is_lossless(self):
         """Whether the pixel vector comes back exactly from an array."""
-        return self.attributes["mapping"] in LOSSLESS or self.attributes["pixel_shape"] == "square"
+        return self.attributes["mapping"] in LOSSLESS
 
     def pixel_vectors(self, arrays, scale_factor=1):
         """Take the pixels back out of arrays.

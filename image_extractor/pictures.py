@@ -18,72 +18,11 @@ LEFT, RIGHT, BOTTOM, LINE = 0.55, 0.75, 0.45, 0.2
 BAR, GAP = 0.09, 0.16
 #: Sides of a panel for few telescopes and for many [inch].
 LARGE, SMALL = 3.4, 1.9
+#: Telescopes beside each other where events share a picture.
+MAX_COLUMNS = 4
 TITLE_SIZE = 10
 #: Colour maps of charge and time; cells below the scale (no pixel there, time 0) are grey.
 CHARGE_COLOURS, TIME_COLOURS, BELOW = "inferno", "viridis", "0.85"
-
-
-def draw_event(event, path):
-    """Draw an event with all its telescopes into a PNG file.
-
-    Parameters
-    ----------
-    event : event_images.Event
-    path : str or Path
-    """
-    figure = event_figure(event)
-    save(figure, path)
-
-
-def draw_sheet(events, path, n_columns=6):
-    """Draw several events on one page: a line each, the stored charges of its brightest telescopes.
-
-    Parameters
-    ----------
-    events : list of event_images.Event
-    path : str or Path
-    n_columns : int
-        Telescopes of an event, at most.
-    """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(2.3 * n_columns, 2.9 * len(events)), layout="constrained")
-    lines = figure.subfigures(len(events), 1, squeeze=False)[:, 0]
-    for line, event in zip(lines, events, strict=True):
-        truth = event.values
-        line.suptitle(
-            f"{primary_name(truth['gamma_hadron_label'])} of {truth['mc_energy']:.3g} TeV, run {truth['run_number']} "
-            f"event {truth['event_number']}, {plural(len(event.images), 'image')}",
-            fontsize=TITLE_SIZE,
-        )
-        brightest = sorted(event.images, key=lambda image: -image.charge.sum())[:n_columns]
-        panels = line.subplots(1, n_columns, squeeze=False)[0]
-        for axes, image in zip(panels, brightest, strict=False):
-            _draw_small(axes, image)
-        for axes in panels[len(brightest) :]:
-            axes.set_axis_off()
-    save(figure, path)
-
-
-def _draw_small(axes, image):
-    low, high = _limits(image.charge)
-    colours = matplotlib_colours(CHARGE_COLOURS)
-    picture = axes.imshow(image.charge_array.T, origin="lower", cmap=colours, vmin=low, vmax=high)
-    axes.set_title(f"{image.camera.name}, telescope {image.tel_id}", fontsize=8)
-    axes.tick_params(labelsize=6)
-    bar = axes.figure.colorbar(picture, ax=axes, shrink=0.75)
-    bar.ax.tick_params(labelsize=6)
-    bar.set_label("p.e.", fontsize=6)
-
-
-def matplotlib_colours(name):
-    """Return a colour map in which cells below the scale, where no pixel is, are grey."""
-    import matplotlib
-
-    return matplotlib.colormaps[name].with_extremes(under=BELOW, bad=BELOW)
 
 
 def save(figure, path):
@@ -92,33 +31,63 @@ def save(figure, path):
     figure.savefig(path, dpi=min(DPI, MAX_SIDE / side), format="png")
 
 
-def event_figure(event):
-    """Return the matplotlib Figure of an event.
+def events_figure(events):
+    """Return the matplotlib Figure of one or more events, one below the other.
 
     For each telescope the stored array and the camera, for charge and, where stored, peak time.
+
+    Parameters
+    ----------
+    events : list of event_images.Event
     """
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib.figure import Figure
 
-    n_lines = 2 if any(image.time_array is not None for image in event.images) else 1
-    n = max(len(event.images), 1)
-    panel = LARGE if n <= 2 else max(SMALL, LARGE - 0.2 * n)
-    block = _Block(panel, n_lines, max((_image_title(image).count("\n") + 1 for image in event.images), default=1))
-    # about as wide as high
-    columns = min(n, max(1, round(math.sqrt(n * block.height / block.width))))
-    lines = -(-n // columns)
-    titles = _titles(event, columns * block.width)
-    head = (len(titles) + 1) * LINE
-    size = columns * block.width, lines * block.height + head
-    figure = Figure(figsize=size)
-    figure.text(0.5, 1 - 0.12 / size[1], "\n".join(titles), ha="center", va="top", fontsize=TITLE_SIZE, linespacing=1.3)
-    for position, image in enumerate(event.images):
-        line, column = divmod(position, columns)
-        corner = column * block.width, size[1] - head - (line + 1) * block.height
-        block.draw(figure, image, corner)
+    parts = [_EventPart(event, MAX_COLUMNS if len(events) > 1 else None) for event in events]
+    width, height = max(part.width for part in parts), sum(part.height for part in parts)
+    figure = Figure(figsize=(width, height))
+    top = height
+    for part in parts:
+        part.draw(figure, top)
+        top -= part.height
     return figure
+
+
+class _EventPart:
+    """The part of a figure that shows one event: a title and a grid of telescopes.
+
+    Parameters
+    ----------
+    event : event_images.Event
+    max_columns : int, optional
+        Telescopes beside each other, at most; else about as wide as high.
+    """
+
+    def __init__(self, event, max_columns=None):
+        self._event = event
+        n = max(len(event.images), 1)
+        n_lines = 2 if any(image.time_array is not None for image in event.images) else 1
+        n_titles = max((_image_title(image).count("\n") + 1 for image in event.images), default=1)
+        panel = LARGE if n <= 2 else max(SMALL, LARGE - 0.2 * n)
+        self._block = block = _Block(SMALL if max_columns else panel, n_lines, n_titles)
+        self._columns = min(n, max_columns or max(1, round(math.sqrt(n * block.height / block.width))))
+        self.width = self._columns * block.width
+        self._titles = _titles(event, self.width)
+        self._head = (len(self._titles) + 1) * LINE
+        self.height = -(-n // self._columns) * block.height + self._head
+
+    def draw(self, figure, top):
+        """Draw the event below `top` [inch]."""
+        width, height = figure.get_size_inches()
+        place = 0.5 * self.width / width, (top - 0.12) / height
+        title = "\n".join(self._titles)
+        figure.text(*place, title, ha="center", va="top", fontsize=TITLE_SIZE, linespacing=1.3)
+        for position, image in enumerate(self._event.images):
+            line, column = divmod(position, self._columns)
+            corner = column * self._block.width, top - self._head - (line + 1) * self._block.height
+            self._block.draw(figure, image, corner)
 
 
 def _titles(event, width):
@@ -185,10 +154,11 @@ class _Block:
 
 
 def _image_title(image):
-    title = f"{image.tel_type} telescope {image.tel_id}, {image.camera.name}, {image.charge.sum():.0f} p.e."
-    if not image.camera.is_lossless:
-        title += f"\nmapping {image.camera.attributes['mapping']}: the camera shows the cells at its pixels' centres"
-    return title
+    title = f"{image.tel_type} telescope {image.tel_id}, {image.camera.name}"
+    if image.camera.is_lossless:
+        return f"{title}, {image.charge.sum():.0f} p.e."
+    # a sum over cells, or over the cells of pixels' centres, is not the charge of the image
+    return f"{title}\nmapping {image.camera.attributes['mapping']}: the camera shows the cells at its pixels' centres"
 
 
 def draw_pair(array_axes, camera_axes, bar_axes, camera, array, pixels, quantity, colours):
@@ -205,10 +175,11 @@ def draw_pair(array_axes, camera_axes, bar_axes, camera, array, pixels, quantity
     colours : str
         Name of a colour map.
     """
+    import matplotlib
     from matplotlib.ticker import MaxNLocator
 
-    low, high = _limits(pixels)
-    colour_map = matplotlib_colours(colours)
+    low, high = _limits(pixels if camera.is_lossless else np.append(pixels, array[array != 0]))
+    colour_map = matplotlib.colormaps[colours].with_extremes(under=BELOW, bad=BELOW)
     # image[x, y], so x to the right takes the transpose
     picture = array_axes.imshow(array.T, origin="lower", cmap=colour_map, vmin=low, vmax=high, interpolation="nearest")
     angle = float(camera.attributes["axis_0_angle_deg"])

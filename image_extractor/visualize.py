@@ -9,14 +9,14 @@ from .primaries import primary_name
 from .viewer_commands import need_matplotlib, not_negative, one_line_errors, positive
 
 
-def visualize(path, output=".", *, run=None, event=None, n_random=1, energy_bin=None, seed=0, sheet=None):
-    """Draw events of a dataset, one PNG file each, or all on one sheet.
+def visualize(path, output=".", *, run=None, event=None, n_random=1, energy_bin=None, seed=0, together=False):
+    """Draw events of a dataset, one PNG file each or all in one.
 
     Parameters
     ----------
     path : str or Path
     output : str or Path
-        Folder for the pictures; it is made if it is missing.
+        Folder for the pictures; it is made if it is missing. With `together`, it may be the PNG file.
     run, event : int, optional
         This event; where runs of several primaries share the number, one of each.
     n_random : int
@@ -25,8 +25,8 @@ def visualize(path, output=".", *, run=None, event=None, n_random=1, energy_bin=
         Only of this energy group (gh_class) or label (energy_recon).
     seed : int
         Of the random choice.
-    sheet : str or Path, optional
-        PNG file for all of them together, a line each, in the place of a file each.
+    together : bool
+        All events in one picture.
 
     Yields
     ------
@@ -54,17 +54,14 @@ def visualize(path, output=".", *, run=None, event=None, n_random=1, energy_bin=
             what = "no events"
         if not chosen:
             raise ConfigError(f"{path}: {what}" + ("" if energy_bin is None else f" in bin {energy_bin}"))
-        from .pictures import draw_event, draw_sheet
+        from .pictures import events_figure, save
 
-        if sheet:
-            draw_sheet([dataset.event(table, row) for table, row in chosen], sheet)
-            yield Path(sheet)
-            return
-        output.mkdir(parents=True, exist_ok=True)
-        for table, row in chosen:
-            found = dataset.event(table, row)
-            picture = output / picture_name(found.values)
-            draw_event(found, picture)
+        events = (dataset.event(table, row) for table, row in chosen)
+        for group in [list(events)] if together else ([one] for one in events):
+            name = "events.png" if together else picture_name(group[0].values)
+            picture = output if together and output.suffix == ".png" else output / name
+            picture.parent.mkdir(parents=True, exist_ok=True)
+            save(events_figure(group), picture)
             yield picture
 
 
@@ -87,8 +84,8 @@ def main(arguments=None):
     add("--random", metavar="N", type=positive, help="draw N events chosen at random (default: 1)")
     add("--bin", metavar="B", type=not_negative, help="only events of this energy bin (group E<B>, or label)")
     add("--seed", metavar="S", type=not_negative, default=0, help="of the random choice (default: 0)")
-    add("--output", metavar="DIR", default=".", help="folder for the pictures (default: this one)")
-    add("--sheet", metavar="PNG", help="draw all of them on one page, a line each, instead of a file each")
+    add("--together", action="store_true", help="all events in one picture, events.png")
+    add("--output", metavar="DIR", default=".", help="folder for the pictures, or with --together the PNG file")
     options = parser.parse_args(arguments)
     if (options.run is None) != (options.event is None):
         parser.error("--run and --event go together")
@@ -107,7 +104,7 @@ def _run(options):
         n_random=options.random or 1,
         energy_bin=options.bin,
         seed=options.seed,
-        sheet=options.sheet,
+        together=options.together,
     )
     for picture in pictures:
         sys.stdout.write(f"{picture}\n")

@@ -19,4 +19,4 @@ python -m image_extractor.demo_cuts "$folder/*.simtel.gz" "$folder/bins_cuts_dic
 echo "converting ..."
 image_extractor.py "$folder/*.simtel.gz" "$folder/dataset.h5" aux/config/demo.config "$folder/bins_cuts_dict.pkl" \
     --shuffle --split
-visualize_events.py "$folder/dataset.h5" --random 4 --seed 1 --sheet "$folder/images.png"
+visualize_events.py "$folder/dataset.h5" --random 4 --seed 1 --together --output "$folder/images.png"

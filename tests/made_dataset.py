@@ -11,7 +11,6 @@ from types import SimpleNamespace
 
 import astropy.units as u
 import numpy as np
-import pytest
 from ctapipe.instrument import CameraGeometry
 
 from image_extractor import config, images, merge, part, row_types, storage
@@ -19,15 +18,6 @@ from image_extractor.array_layout import ArrayLayout
 from image_extractor.selection import REASONS
 
 ROOT = Path(__file__).parent.parent
-REAL = Path(os.environ.get("IMAGE_EXTRACTOR_TEST_DATA") or ROOT.parent / "shared" / "simtel")
-
-
-def real_file(name):
-    """Return the path of a real simtel file, or skip the test."""
-    path = REAL / name
-    if not path.exists():
-        pytest.skip(f"real data are not here: {path}")
-    return path
 
 
 def run_script(name, *arguments, **kwargs):

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 import tables
-from made_dataset import ROOT, real_file, run_script, write_dataset
+from made_dataset import ROOT, run_script, write_dataset
 
 from image_extractor import ImageExtractor
 from image_extractor.dataset_report import first_rows, summary
@@ -80,11 +80,11 @@ def test_first_rows_have_units(tmp_path):
     assert len(starts) == 1  # the unit stands below its column
 
 
-def test_real_data(tmp_path):
+def test_real_data(tmp_path, real):
     extractor = ImageExtractor(
         tmp_path / "real.h5", None, "gh_class", use_pkl_dict=False, telescope_type_mode="LST+MST", storage_mode="mapped"
     )
-    extractor.process_files([real_file("history_meta_75.simtel.zst")])
+    extractor.process_files([real("history_meta_75.simtel.zst")])
     text = run_script("read_data.py", tmp_path / "real.h5").stdout
     assert "1 event, 15 images of 19 telescopes" in text
     assert lines_from(text, "events")[3] == ["E2", "0 to 0.5 log10(TeV)", "1", "1", "1.296 TeV"]

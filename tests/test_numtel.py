@@ -5,7 +5,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from made_dataset import real_file, run_script, write_dataset
+from made_dataset import run_script, write_dataset
 
 from image_extractor import ImageExtractor
 from image_extractor.errors import InputError
@@ -32,9 +32,9 @@ def test_a_dataset(tmp_path, settings):
             assert multiplicity.mean(kind, tel_type) == pytest.approx(np.mean(numbers))
 
 
-def test_a_simtel_file_and_its_dataset_agree(tmp_path):
+def test_a_simtel_file_and_its_dataset_agree(tmp_path, real):
     for name in ("history_meta_75.simtel.zst", "gct_checs_muons.simtel.zst"):
-        source = real_file(name)
+        source = real(name)
         path = tmp_path / f"{name}.h5"
         settings = {"use_pkl_dict": False, "telescope_type_mode": "ALL", "storage_mode": "mapped"}
         ImageExtractor(path, None, "gh_class", **settings, energy_bins_min=-3.0).process_files([source])
@@ -45,8 +45,8 @@ def test_a_simtel_file_and_its_dataset_agree(tmp_path):
         assert before.n_events("all") == (1 if name[0] == "h" else 20)
 
 
-def test_passing_events_of_a_simtel_file():
-    source = real_file("gct_checs_muons.simtel.zst")
+def test_passing_events_of_a_simtel_file(real):
+    source = real("gct_checs_muons.simtel.zst")
     multiplicity = count_telescopes(source, {(28, 500): (0, 1.0), (28, 600): (1, 1.0), (1, 700): (0, 1.0)})
     assert (multiplicity.n_events("all"), multiplicity.n_events("passing")) == (20, 2)
 

@@ -4,13 +4,17 @@ import os
 
 import numpy as np
 import pytest
-from made_dataset import ROOT, TELESCOPES, real_file, run_script, write_dataset
+from made_dataset import ROOT, TELESCOPES, run_script, write_dataset
 
 from image_extractor import ImageExtractor
 from image_extractor.event_images import open_events
-from image_extractor.pictures import event_figure
+from image_extractor.pictures import events_figure
 
 PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def event_figure(event):
+    return events_figure([event])
 
 
 def one_event(path, n_images=3):
@@ -97,9 +101,9 @@ def test_nothing_is_cut_off_or_overlaps(tmp_path):
     write_dataset(tmp_path / "made.h5", (12, 8), image_mode="PIXELS_TIMING_2C")
     event = one_event(tmp_path / "made.h5")
     original = list(event.images)
-    for n in (1, 3, 40):
+    for n, n_events in ((1, 1), (3, 1), (5, 2), (40, 1)):
         event.images[:] = (original * 14)[:n]
-        figure = event_figure(event)
+        figure = events_figure([event] * n_events)
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
         width, height = canvas.get_width_height()
@@ -124,8 +128,8 @@ def test_a_mapping_that_resamples_says_so(tmp_path):
     for image in event.images:
         image.camera.attributes["mapping"] = "bilinear"
     texts = [text.get_text() for text in event_figure(event).texts]
-    assert sum("mapping bilinear: the camera shows the cells at its pixels' centres" in text for text in texts) == 2
-    assert len(texts) == 4  # the square camera is never resampled
+    assert sum("mapping bilinear: the camera shows the cells at its pixels' centres" in text for text in texts) == 3
+    assert len(texts) == 4
 
 
 def test_title_is_the_truth(tmp_path):
@@ -148,6 +152,19 @@ def test_the_command_draws_both_primaries_of_an_event(tmp_path):
     assert names == ["run4_event200_gamma.png", "run4_event200_proton.png"]
     assert len(result.stdout.splitlines()) == 2
     assert (tmp_path / "new" / "pictures" / names[0]).read_bytes().startswith(PNG)
+
+
+def test_events_together_are_one_picture(tmp_path):
+    write_dataset(tmp_path / "made.h5", (4, 4))
+    arguments = ["--random", 3, "--together", "--output"]
+    result = run_script("visualize_events.py", tmp_path / "made.h5", *arguments, tmp_path / "new" / "three.png")
+    assert (result.returncode, result.stderr, result.stdout) == (0, "", f"{tmp_path / 'new' / 'three.png'}\n")
+    result = run_script("visualize_events.py", tmp_path / "made.h5", *arguments, tmp_path / "folder")
+    assert (tmp_path / "folder" / "events.png").read_bytes() == (tmp_path / "new" / "three.png").read_bytes()
+    with open_events(tmp_path / "made.h5") as dataset:
+        events = [dataset.event(*place) for place in dataset.random(3)]
+    arrays, _, _ = panels(events_figure(events))
+    assert len(arrays) == sum(len(event.images) for event in events)
 
 
 def test_what_is_not_there_is_one_line(tmp_path):
@@ -187,13 +204,13 @@ def test_without_matplotlib_one_line_says_how_to_get_it(tmp_path, script):
     assert result.stderr == "needs matplotlib: pip install 'image_extractor[scripts]'\n"
 
 
-def test_real_cameras(tmp_path):
+def test_real_cameras(tmp_path, real):
     """A real event of LSTCam, and one of CHEC."""
     for name, types in (("history_meta_75.simtel.zst", "LST"), ("gct_checs_muons.simtel.zst", "SST")):
         path = tmp_path / f"{types}.h5"
         settings = {"use_pkl_dict": False, "telescope_type_mode": types, "image_mode": "PIXELS_TIMING_2C"}
         extractor = ImageExtractor(path, None, "gh_class", **settings)
-        extractor.process_files([real_file(name)], max_events=1)
+        extractor.process_files([real(name)], max_events=1)
         result = run_script("visualize_events.py", path, "--random", 1, "--output", tmp_path)
         assert (result.returncode, result.stderr) == (0, "")
     assert {path.name.split("_")[-1] for path in tmp_path.glob("*.png")} == {"gamma.png", "muon.png"}
