@@ -7,7 +7,6 @@ Everything about a camera comes from its geometry; none is known by name.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 #: Lattice directions around a pixel: a hexagonal lattice repeats every 60 degrees, a square one every 90.
 FOLD = {"hexagon": 6, "circle": 6, "square": 4}
@@ -82,6 +81,8 @@ def _neighbours(x, y):
     """Return the usual distance of neighbours and the pairs of pixels that touch, int array (n_pairs, 2)."""
     if len(x) < 2:
         return 0.0, np.empty((0, 2), int)
+    from scipy.spatial import cKDTree  # here, because readers of datasets import this room too
+
     tree = cKDTree(np.column_stack([x, y]))
     pitch = np.median(tree.query(tree.data, k=2)[0][:, 1])
     return pitch, tree.query_pairs(1.3 * pitch, output_type="ndarray")

@@ -6,7 +6,6 @@ Nothing here reads or writes; writers and readers import it.
 import numpy as np
 
 from . import images
-from .selection import REASONS
 
 #: Raise the second number when something is added, the first when a reader of old files would go wrong.
 #:
@@ -19,6 +18,9 @@ RUN_TABLE = "Run_Table"
 CAMERAS = "Cameras"
 EVENTS = "Events"
 SPLIT_NAMES = ("Training", "Validation", "Test")
+
+#: Why an event of a file is not written, in the order in which it is asked; each is a column of Run_Table.
+REASONS = ("not_in_dictionary", "not_gamma", "outside_energy_bins", "no_image")
 
 #: Columns are (name, dtype, unit, description); strings are UTF-8 bytes.
 EVENT_COLUMNS = [
