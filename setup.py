@@ -14,6 +14,9 @@ EXTRAS = {
 }
 EXTRAS["test"] = ["pytest", "pytest-xdist", "hypothesis", "ruff", *EXTRAS["scripts"]]
 
+# what people run; the rest of scripts/ serves the development
+TOOLS = ["image_extractor.py", "prepare_cuts_dict.py", "read_data.py", "visualize_events.py", "plot_numtel.py"]
+
 setup(
     name="image_extractor",
     version=VERSION,
@@ -25,5 +28,5 @@ setup(
     python_requires=">=3.11",
     install_requires=(HERE / "requirements.txt").read_text().split(),
     extras_require=EXTRAS,
-    scripts=sorted(str(path.relative_to(HERE)) for path in (HERE / "scripts").glob("*.py")),
+    scripts=[f"scripts/{tool}" for tool in TOOLS if (HERE / "scripts" / tool).exists()],
 )

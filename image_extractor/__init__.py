@@ -3,9 +3,11 @@
 The heavy imports wait until a name is used, so that ``--help`` answers at once.
 """
 
+from .errors import ConfigError, DatasetError, InputError
+
 __version__ = "1.0.0"
 
-__all__ = ["ImageExtractor", "__version__"]
+__all__ = ["ConfigError", "DatasetError", "ImageExtractor", "InputError", "__version__"]
 
 
 def __getattr__(name):

@@ -1,7 +1,6 @@
 """The command image_extractor.py: arguments, progress, summary, exit code."""
 
 import argparse
-import glob
 import logging
 import os
 import shlex
@@ -12,8 +11,8 @@ from pathlib import Path
 
 from . import __version__
 from .errors import ConfigError, DatasetError, InputError
+from .input_files import find_files
 from .logs import start_logging
-from .natural_order import natural_order
 
 log = logging.getLogger("image_extractor")
 
@@ -24,7 +23,7 @@ DEFAULT_SPLIT = "0.9,0.1"
 def main(arguments=None):
     """Convert simtel files to an image dataset; returns the exit code."""
     arguments = sys.argv[1:] if arguments is None else [str(argument) for argument in arguments]
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_intermixed_args(arguments)
     start_logging(logging.DEBUG if options.debug else logging.INFO)
     signal.signal(signal.SIGTERM, _terminate)
     try:
@@ -127,7 +126,7 @@ def _fail(message, code, debug):
 def _convert(options, command_line):
     if options.cuts and options.bins_cuts_dict and options.cuts != options.bins_cuts_dict:
         raise ConfigError(f"two dictionaries are given, {options.cuts} and {options.bins_cuts_dict}: give one")
-    files = _input_files(options.path)
+    files = find_files(options.path)
     _check_output(Path(options.output))
     from . import batch
     from .image_extractor import ImageExtractor
@@ -153,18 +152,6 @@ def _convert(options, command_line):
     if not report.failed and not report.has_events:
         raise InputError(f"{options.path}: no file has a shower event of a selected telescope: nothing is written")
     return SOME_FAILED if report.failed else OK
-
-
-def _input_files(pattern):
-    """Return the files of a path or wildcard in natural order."""
-    if glob.has_magic(pattern) and not Path(pattern).exists():
-        files = sorted(glob.glob(pattern, recursive=True), key=natural_order)  # noqa: PTH207 - Path.glob takes no absolute pattern
-        if not files:
-            raise ConfigError(f"{pattern}: no file matches")
-        return files
-    if not Path(pattern).exists():
-        raise ConfigError(f"{pattern}: no such file")
-    return [pattern]
 
 
 def _check_output(output):
@@ -252,16 +239,15 @@ def _summary(report, output, seconds):
         else:
             lines.append(f"{name:{width}} {_run_line(run).removeprefix(name + ': ')}")
     if len(written) > 1:
-        total = {
-            key: sum(run[key] for run in written) for key in written[0] if isinstance(written[0][key], int | float)
-        }
+        keys = ("events_read", "events_written", "dropped_no_image", "seconds")
+        total = {key: sum(run[key] for run in written) for key in keys}
         types = {short for run in written for short in run["images_by_type"]}
         total["images_by_type"] = {t: sum(run["images_by_type"].get(t, 0) for run in written) for t in sorted(types)}
         lines.append(f"{'total':{width}} " + _counts(total))
     lines += _dropped_lines(written)
     clipped = sum(run["clipped_pixels"] for run in written)
     if clipped:
-        lines.append(f"clipped: {clipped} pixels did not fit the dtype; a larger dtype or a smaller scale keeps them")
+        lines.append(f"clipped pixels: {clipped}; a larger dtype or a smaller scale keeps what did not fit")
     state = "written" if report.merged else "unchanged" if Path(output).exists() else "not written"
     lines.append(f"{output}: {state}, {seconds:.1f} s in all")
     return "\n".join(lines) + "\n"

@@ -59,36 +59,52 @@ tel_ids = tel_ids(default=list())
 # Any ctapipe ImageExtractor.
 extractor = string(min=1, max=100, default='NeighborPeakWindowSum')
 
-[energy_bins]
 # gh_class without a dictionary takes its bins of the true energy from here; a dictionary's bins must be among them.
+[energy_bins]
+# Unit of energy.
 units = option({UNIT_NAMES}, default='TeV')
+# log10: min, max and bin_size are those of the logarithm of the energy.
 scale = option('log10', 'linear', default='log10')
+# Lower edge of the first bin.
 min = float(default=-1.0)
+# Upper edge of the last bin.
 max = float(default=1.0)
-# (max - min) must be a whole number of bins.
+# Width of every bin: (max - min) must be a whole number of bins.
 bin_size = float(default=0.5)
 
-[preselection_cuts]
 # What prepare_cuts_dict.py applies to EventDisplay's events: low, high for low <= value < high; None is an open end.
+[preselection_cuts]
+# Mean scaled width.
 MSCW = cut(default=list(-2.0, 2.0))
+# Mean scaled length.
 MSCL = cut(default=list(-2.0, 5.0))
+# Reduced chi2 of the energies of the telescopes.
 EChi2S = cut(default=list(0.0, None))
+# Reconstructed energy, TeV.
 ErecS = cut(default=list(0.0, None))
+# Height of the shower maximum above the telescopes, km.
 EmissionHeight = cut(default=list(0.0, 50.0))
-# Two branches, then low, high of the root of the sum of their squares.
+# Two branches, then low, high of the root of the sum of their squares, degrees.
 MC_Offset = offset_cut(default=list('MCxoff', 'MCyoff', 0.0, 3.0))
+# Images used in the stereo reconstruction.
 NImages = cut(default=list(3, None))
+# Relative error of the energy.
 dES = cut(default=list(0.0, None))
 
 [energy_recon]
 # True: only gamma rays are stored in this mode.
 gamma_only = boolean(default=True)
-    [[bins]]
     # The label of an event is the bin of its true energy.
+    [[bins]]
+    # Unit of energy.
     units = option({UNIT_NAMES}, default='TeV')
+    # log10: min, max and bin_size are those of the logarithm of the energy.
     scale = option('log10', 'linear', default='log10')
+    # Lower edge of the first bin.
     min = float(default=-2.0)
+    # Upper edge of the last bin.
     max = float(default=2.0)
+    # Width of every bin: (max - min) must be a whole number of bins.
     bin_size = float(default=0.05)
 
 [output]

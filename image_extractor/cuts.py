@@ -1,18 +1,43 @@
 """The bins_cuts_dict: {(run number, event number): (bin, reconstructed energy in TeV)}.
 
-The file is a pickle. Unpickling runs code, and these files are passed around, so nothing but the
-types that such a dictionary is made of is ever built from one.
+The file is a pickle, or an HDF5 file with the same as a table. Unpickling runs code, and these files
+are passed around, so nothing but the types that such a dictionary is made of is ever built from one.
 """
 
+import contextlib
 import hashlib
+import itertools
 import math
 import numbers
+import os
 import pickle
+import threading
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
+from . import __version__
 from .errors import ConfigError
+
+FORMATS = ("pickle", "hdf5")
+
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+#: The table of an HDF5 dictionary: name, type, unit, description of its columns, in order.
+NODE = "bins_cuts_dict"
+COLUMNS = (
+    ("run_number", np.int64, "", "Run number"),
+    ("event_number", np.int64, "", "Event number, the event_id of ctapipe"),
+    ("bin", np.int32, "", "Energy bin, counted from 0"),
+    ("reconstructed_energy", np.float64, "TeV", "Reconstructed energy"),
+)
+DTYPE = np.dtype([(name, kind) for name, kind, *_ in COLUMNS])
+SOURCES_NODE = "source_files"
+
+BLOCK_ROWS = 100_000
+
+_PATCH_LOCK = threading.RLock()
 
 
 class _Dtype:
@@ -57,7 +82,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def load(path):
-    """Read a bins_cuts_dict.
+    """Read a bins_cuts_dict, a pickle or an HDF5 file.
 
     Parameters
     ----------
@@ -75,13 +100,71 @@ def load(path):
     """
     try:
         with Path(path).open("rb") as file:
+            if file.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE:
+                return _load_table(path)
+            file.seek(0)
             entries = _Unpickler(file).load()
+    except ConfigError:
+        raise
     except OSError as err:
         raise ConfigError(f"{path}: the dictionary can't be read: {err.strerror or err}") from err
-    except Exception as err:  # a broken pickle raises errors of almost any kind
-        reason = " ".join(str(err).split()) or type(err).__name__
-        raise ConfigError(f"{path}: refused as a bins_cuts_dict: {reason}") from err
+    except Exception as err:  # a broken pickle or HDF5 file raises errors of almost any kind
+        raise ConfigError(f"{path}: refused as a bins_cuts_dict: {_reason(err)}") from err
     return check(entries, path)
+
+
+def _load_table(path):
+    entries = {}
+    with contextlib.closing(_table_blocks(path)) as blocks:
+        for rows in blocks:
+            run, event, index, energy = (rows[name].tolist() for name, *_ in COLUMNS)
+            block = dict(zip(zip(run, event, strict=True), zip(index, energy, strict=True), strict=True))
+            if len(block) < len(rows) or not entries.keys().isdisjoint(block.keys()):
+                raise ConfigError(f"{path}: {_twice(entries, run, event)} comes twice")
+            entries.update(check(block, path))
+    return entries
+
+
+def _table_blocks(path):
+    """Yield the table of an HDF5 dictionary as structured arrays of at most BLOCK_ROWS rows."""
+    import tables
+
+    with without_pickles(), tables.open_file(path, "r") as file:
+        table = file.root._f_get_child(NODE) if NODE in file.root else None
+        if not isinstance(table, tables.Table):
+            raise ConfigError(f"{path}: refused as a bins_cuts_dict: this HDF5 file has no table /{NODE}")
+        missing = [name for name, *_ in COLUMNS if name not in table.colnames]
+        if missing:
+            raise ConfigError(f"{path}: refused as a bins_cuts_dict: /{NODE} has no column {', '.join(missing)}")
+        for start in range(0, table.nrows, BLOCK_ROWS):
+            yield table.read(start, start + BLOCK_ROWS)
+
+
+def _twice(entries, run, event):
+    """Return the first key of a block that came before."""
+    seen = set()
+    return next(key for key in zip(run, event, strict=True) if key in entries or key in seen or seen.add(key))
+
+
+class _NoPickles:
+    """Stands in for the pickle module in PyTables; of an attribute that is a pickle it then gives the bytes."""
+
+    @staticmethod
+    def loads(*_, **__):
+        raise pickle.UnpicklingError("a pickled attribute")
+
+
+@contextlib.contextmanager
+def without_pickles():
+    """Keep PyTables from unpickling attributes, which it does with any that looks like a pickle, asked or not."""
+    from tables import attributeset
+
+    with _PATCH_LOCK:
+        original, attributeset.pickle = attributeset.pickle, _NoPickles
+        try:
+            yield
+        finally:
+            attributeset.pickle = original
 
 
 def check(entries, name="bins_cuts_dict"):
@@ -109,6 +192,94 @@ def check_bins(entries, n_bins, name="bins_cuts_dict"):
             raise ConfigError(
                 f"{name}: {key}: bin {energy_bin} is not among the {n_bins} of [energy_bins], 0 to {n_bins - 1}"
             )
+
+
+def save(path, entries, file_format="pickle", attributes=None, sources=()):
+    """Write a bins_cuts_dict, whole or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+        An existing file is replaced once the new one is complete and on disk.
+    entries : dict
+        {(run number, event number): (bin, reconstructed energy in TeV)}, of built-in types.
+    file_format : {"pickle", "hdf5"}
+    attributes : dict, optional
+        {name: str, int or float} that an HDF5 file keeps beside its version, time and source files.
+    sources : iterable of str or Path, optional
+        Names of the files that the entries come from; an HDF5 file keeps them.
+
+    Raises
+    ------
+    ConfigError
+        If it can't be written; what was there before is then as it was.
+    """
+    path = Path(path)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        if file_format == "hdf5":
+            _write_table(part, entries, attributes or {}, sources)
+            _verify_table(part, entries)
+        else:
+            _write_pickle(part, entries)
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        part.replace(path)
+    except Exception as err:  # PyTables has errors of its own for a full disk
+        raise ConfigError(f"{path}: can't be written: {_reason(err)}") from err
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _write_pickle(path, entries):
+    with path.open("wb") as file:
+        pickler = pickle.Pickler(file, protocol=4)
+        # no two entries share an object: remembering each of them takes more memory than the dictionary
+        pickler.fast = True
+        pickler.dump(entries)
+
+
+def _write_table(path, entries, attributes, sources):
+    import tables
+
+    # zlib, which every HDF5 library has
+    filters = tables.Filters(complevel=1, complib="zlib", shuffle=True)
+    with tables.open_file(path, "w", filters=filters) as file:
+        table = file.create_table("/", NODE, DTYPE, "Events that pass the cuts", expectedrows=len(entries))
+        for rows in _entry_blocks(entries):
+            table.append(rows)
+        for position, (name, _, unit, description) in enumerate(COLUMNS):
+            table.attrs[f"CTAFIELD_{position}_NAME"] = name
+            table.attrs[f"CTAFIELD_{position}_DESC"] = description
+            if unit:
+                table.attrs[f"CTAFIELD_{position}_UNIT"] = unit
+        versions = {"image_extractor_version": __version__, "tables_version": tables.__version__}
+        now = {"created_utc": datetime.now(UTC).isoformat(timespec="seconds")}
+        for name, value in {**versions, **now, **attributes}.items():
+            table.attrs[name] = value
+        names = [os.fsencode(source) for source in sources]
+        if names:
+            # a node, for an attribute holds no more than 64 kB
+            file.create_array("/", SOURCES_NODE, np.array(names), "Files that the events come from")
+
+
+def _entry_blocks(entries):
+    """Yield a dictionary as structured arrays of at most BLOCK_ROWS rows."""
+    items = ((*key, *value) for key, value in entries.items())
+    while rows := list(itertools.islice(items, BLOCK_ROWS)):
+        yield np.array(rows, dtype=DTYPE)
+
+
+def _verify_table(path, entries):
+    """Read a table back: PyTables is silent about what HDF5 could not write on closing, as on a full disk."""
+    try:
+        with contextlib.closing(_table_blocks(path)) as blocks:
+            pairs = itertools.zip_longest(blocks, _entry_blocks(entries))
+            whole = all(np.array_equal(stored, meant) for stored, meant in pairs)
+    except Exception as err:
+        raise OSError("not all of it got there; is the disk full?") from err
+    if not whole:
+        raise OSError("what got there is something else; is the disk full?")
 
 
 def sha256(path):
@@ -143,3 +314,11 @@ def _shown(value):
     except RecursionError:
         text = f"a nested {type(value).__name__}"
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _reason(err):
+    """Return what an error says in one line; HDF5's own say it in the last one."""
+    lines = [line for line in str(getattr(err, "strerror", None) or err).splitlines() if line.strip()]
+    if type(err).__name__ == "HDF5ExtError":
+        return lines[-1].strip()
+    return " ".join(" ".join(lines).split()) or type(err).__name__

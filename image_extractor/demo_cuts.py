@@ -1,0 +1,88 @@
+"""A bins_cuts_dict for a demo production, in the place of a reconstruction by EventDisplay.
+
+``python -m image_extractor.demo_cuts 'demo/*.simtel.gz' bins_cuts_dict.pkl settings.config``
+"""
+
+import argparse
+import sys
+
+import numpy as np
+
+from . import config, cuts
+from .errors import ConfigError, InputError
+from .input_files import find_files
+
+#: Relative error of the energy that a good stereo reconstruction reaches.
+ENERGY_RESOLUTION = 0.15
+
+
+def make_entries(files, bins, seed=0):
+    """Return the dictionary of simtel files: true energies with an error of 15 %, and their bins.
+
+    Parameters
+    ----------
+    files : list of str or Path
+        Runs with different run numbers, for a dictionary knows an event by run and event number alone.
+    bins : EnergyBins
+    seed : int
+
+    Returns
+    -------
+    dict
+        {(run number, event number): (bin, reconstructed energy in TeV)} of the events inside the bins.
+    """
+    entries, file_of = {}, {}
+    for file in files:
+        run_number, energies = true_energies(file)
+        if run_number in file_of:
+            raise InputError(f"{file}: run {run_number} is that of {file_of[run_number]} too: make two dictionaries")
+        file_of[run_number] = file
+        for event_id, energy in energies.items():
+            error = np.random.default_rng([seed, run_number, event_id]).normal(0, ENERGY_RESOLUTION)
+            reconstructed = float(energy * np.exp(error))
+            energy_bin = int(bins.find(reconstructed))
+            if energy_bin >= 0:
+                entries[run_number, event_id] = energy_bin, reconstructed
+    return entries
+
+
+def true_energies(file):
+    """Return the run number of a simtel file and {event_id: true energy in TeV} of its triggered events."""
+    from .simtel import open_run
+
+    energies = {}
+
+    def note(event_id, shower):
+        energies[int(event_id)] = float(shower["energy"])
+        return False  # nothing of the event need be decoded
+
+    with open_run(file) as run:
+        run.select(run.subarray.tel, note)
+        for _ in run:
+            pass
+        run.check_end()
+        return int(run.obs_id), energies
+
+
+def main(arguments=None):
+    """Run the command; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m image_extractor.demo_cuts", description=__doc__.splitlines()[0])
+    parser.add_argument("path", metavar="PATH", help="simtel file or quoted wildcard")
+    parser.add_argument("output", metavar="OUTPUT", help="dictionary to write; one that is there is replaced")
+    parser.add_argument("config", metavar="CONFIG", help="configuration file, for its [energy_bins]")
+    options = parser.parse_args(arguments)
+    try:
+        bins = config.EnergyBins(**config.load(options.config)["energy_bins"])
+        entries = make_entries(find_files(options.path), bins)
+        cuts.save(options.output, entries)
+    except (ConfigError, InputError) as err:
+        sys.stderr.write(f"image_extractor.demo_cuts: {err}\n")
+        return 2
+    counts = np.bincount([energy_bin for energy_bin, _ in entries.values()], minlength=bins.n_bins)
+    listed = ", ".join(f"{count} in bin {index}" for index, count in enumerate(counts))
+    sys.stdout.write(f"{options.output}: {len(entries)} events, {listed}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

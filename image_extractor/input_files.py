@@ -1,0 +1,33 @@
+"""Which files a name or wildcard stands for, and in which order: run2 before run10."""
+
+import glob
+import os
+import re
+from pathlib import Path
+
+from .errors import ConfigError
+
+
+def find_files(pattern):
+    """Return the files of a name or wildcard in natural order.
+
+    A name is returned as it is if anything stands there, so that its reader can say what is wrong.
+
+    Raises
+    ------
+    ConfigError
+        If there is none.
+    """
+    pattern = os.path.expanduser(pattern)  # noqa: PTH111 - a quoted wildcard is not yet a path
+    if os.path.lexists(pattern):  # a file may be called what looks like a wildcard
+        return [Path(pattern)]
+    names = glob.glob(pattern, recursive=True) if glob.has_magic(pattern) else []  # noqa: PTH207 - Path.glob is relative
+    if not names:
+        raise ConfigError(f"{pattern}: no file matches; give a file or a quoted wildcard such as 'data/*.gz'")
+    return sorted(map(Path, names), key=natural_order)
+
+
+def natural_order(path):
+    """Return a sorting key in which numbers within names count as numbers."""
+    pieces = re.split(r"(\d+)", str(path))
+    return [(0, int(piece), "") if piece.isdecimal() else (1, 0, piece) for piece in pieces]

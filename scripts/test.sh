@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Make a virtual environment, install the project and what its tests need, run ruff and pytest.
+# Arguments go to pytest. PYTHON chooses the interpreter (default: python3), VENV the folder.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+python=${PYTHON:-python3}
+version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+venv=${VENV:-.venv-test-$version}
+[ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
+"$venv/bin/python" -m pip install --quiet --upgrade '.[test]'
+"$venv/bin/ruff" check .
+"$venv/bin/ruff" format --check .
+exec "$venv/bin/python" -P -m pytest -n "${TEST_WORKERS:-2}" "$@"

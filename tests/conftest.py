@@ -1,0 +1,93 @@
+"""Inputs for tests: real simtel files where they are at hand, and what makes runs of the command short to write."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REAL_FILES = {
+    "history_meta_75.simtel.zst": "LST+MST",
+    "gamma_prod6_tel_event_header_v4.simtel.zst": "LST+MST",
+    "lst_muons.simtel.zst": "LST",
+    "gct_checs_muons.simtel.zst": "SST",
+}
+
+
+def real_folder():
+    """Return the folder of real simtel files, None where there is none."""
+    candidates = [os.environ.get("IMAGE_EXTRACTOR_TEST_DATA"), Path(__file__).parents[2] / "shared" / "simtel"]
+    return next((Path(folder) for folder in candidates if folder and Path(folder).is_dir()), None)
+
+
+def real_file(name):
+    """Return the path of a real simtel file; skip the test where it is not at hand."""
+    folder = real_folder()
+    if folder is None or not (folder / name).exists():
+        pytest.skip(f"no real {name} at hand: set IMAGE_EXTRACTOR_TEST_DATA to its folder")
+    return folder / name
+
+
+@pytest.fixture(scope="session")
+def real():
+    """Path of a real simtel file by name."""
+    return real_file
+
+
+@pytest.fixture(scope="session")
+def production(tmp_path_factory):
+    """Four small synthetic runs of LSTs and SSTs: gammas 1, 2, 10 and protons 1 (productions share run numbers)."""
+    from image_extractor.demo import write_demo_file
+
+    folder = tmp_path_factory.mktemp("production")
+    runs = [("gamma", 1, 6), ("gamma", 2, 9), ("gamma", 10, 11), ("proton", 1, 5)]
+    suffixes = [".simtel.gz", ".simtel.zst", ".simtel", ".simtel.gz"]
+    paths = [folder / f"{primary}_run{run}{suffix}" for (primary, run, _), suffix in zip(runs, suffixes, strict=True)]
+    for path, (primary, run, events) in zip(paths, runs, strict=True):
+        write_demo_file(path, events=events, telescopes="LST:2,SSTC:2", primary=primary, run=run, reuse=2)
+    return paths
+
+
+@pytest.fixture
+def make_config(tmp_path):
+    """Return a function that writes a configuration file with the given settings (keywords section_key)."""
+    from image_extractor import config
+
+    def make(name="test.config", **settings):
+        settings = {
+            "use_pkl_dict": False,
+            "energy_bins_min": -3,
+            "energy_bins_max": 4,
+            "energy_bins_bin_size": 7,
+        } | settings
+        path = tmp_path / name
+        path.write_text(config.dumps(config.from_keywords(settings)))
+        return path
+
+    return make
+
+
+def run_command(*arguments, timeout=300, **options):
+    """Run the command in a process of its own."""
+    command = [sys.executable, "-P", "-m", "image_extractor", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False, **options)
+
+
+@pytest.fixture
+def command():
+    """Run the command in a process of its own: returncode, stdout, stderr."""
+    return run_command
+
+
+@pytest.fixture
+def convert(tmp_path):
+    """Run the command in this process; returns the path of its output. It must end with exit code 0."""
+    from image_extractor.command import main
+
+    def run(path, config, *options, output="dataset.h5", code=0):
+        output = tmp_path / output
+        assert main([path, output, config, "--jobs", 1, *options]) == code
+        return output
+
+    return run

@@ -1,0 +1,144 @@
+"""The command as people type it: help, arguments, messages, exit codes, what is installed."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import run_command
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_help_needs_no_heavy_import():
+    code = "import sys, image_extractor.command as c\ntry: c.main(['--help'])\nexcept SystemExit as e: assert e.code == 0\n"
+    code += (
+        "heavy = {'ctapipe', 'tables', 'numba', 'astropy', 'scipy', 'tqdm'} & set(sys.modules)\nassert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for option in ("--bins_cuts_dict", "--max_events", "--shuffle", "--split", "--jobs", "--overwrite", "--on_error"):
+        assert option in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["{tmp}/none*.gz", "{tmp}/o.h5", "{config}"], "none*.gz: no file matches"),
+        (["{tmp}/none.gz", "{tmp}/o.h5", "{config}"], "none.gz: no file matches"),
+        (["{config}", "{tmp}/missing/o.h5", "{config}"], "does not exist"),
+        (["{config}", "{tmp}", "{config}"], "is a folder"),
+        (["{config}", "{tmp}/o.h5", "{tmp}/none.config"], "none.config: can't be read: No such file"),
+        (["{config}", "{tmp}/o.h5", "{bad}"], "bad.config: mode = x: must be one of gh_class, energy_recon"),
+        (["{config}", "{tmp}/o.h5", "{default}"], "use_pkl_dict = True but no bins_cuts_dict is given"),
+        (["{config}", "{tmp}/o.h5", "{default}", "{tmp}/none.pkl"], "none.pkl: the dictionary can't be read"),
+        (["{config}", "{tmp}/o.h5", "{default}", "{config}"], "refused as a bins_cuts_dict"),
+        (["{config}", "{tmp}/o.h5", "{default}", "a", "--bins_cuts_dict", "b"], "two dictionaries are given"),
+        (
+            ["{config}", "{tmp}/o.h5", "{config}", "--split", "0.9,0.2"],
+            "must be up to three fractions that add up to 1",
+        ),
+        (["{config}", "{tmp}/o.h5", "{config}", "--max_events", "0"], "must be 1 or more"),
+        (["{config}", "{tmp}/o.h5", "{config}", "--seed", "-1"], "must be 0 or more"),
+        (["{config}", "{tmp}/o.h5"], "required: CONFIG"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_2(arguments, message, make_config, tmp_path):
+    (tmp_path / "bad.config").write_text("mode = x")
+    (tmp_path / "default.config").write_text("")
+    names = {
+        "tmp": tmp_path,
+        "config": make_config(),
+        "bad": tmp_path / "bad.config",
+        "default": tmp_path / "default.config",
+    }
+    done = run_command(*(argument.format(**names) for argument in arguments))
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    errors = [line for line in done.stderr.splitlines() if "rror: " in line.lower()]
+    assert len(errors) == 1
+    assert not list(tmp_path.glob("o.h5*"))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_unwritable_folder_is_exit_2(make_config, tmp_path):
+    folder = tmp_path / "locked"
+    folder.mkdir(mode=0o500)
+    done = run_command(make_config(), folder / "o.h5", make_config())
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+
+
+def test_unknown_extractor_is_one_line(production, make_config, tmp_path):
+    done = run_command(
+        production[0], tmp_path / "o.h5", make_config(calibration_extractor="Best", telescope_type_mode="ALL")
+    )
+    assert done.returncode == 2
+    assert "[calibration] extractor = Best: must be one of " in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not list(tmp_path.glob("o.h5*"))
+
+
+def test_extractor_without_peak_time_is_one_line(production, make_config, tmp_path):
+    config = make_config(
+        calibration_extractor="VarianceExtractor", image_mode="PIXELS_TIMING_2C", telescope_type_mode="ALL"
+    )
+    done = run_command(production[0], tmp_path / "o.h5", config)
+    assert done.returncode == 2
+    assert "gives no peak time" in done.stderr
+
+
+def test_example_line_of_the_first_readme(production, make_config, tmp_path):
+    """image_extractor.py "*.simtel.gz" ./dataset.h5 ./settings.config ./bins_cuts_dict.pkl --shuffle --split"""
+    import pickle
+
+    config = make_config(use_pkl_dict=True, telescope_type_mode="ALL", storage_mode="mapped")
+    (tmp_path / "cuts.pkl").write_bytes(
+        pickle.dumps({(1, 100 * i + j): (0, 1.0) for i in range(100) for j in range(2)})
+    )
+    pattern = f"{production[0].parent}/gamma*.simtel.gz"
+    done = run_command(pattern, "./dataset.h5", config, "./cuts.pkl", "--shuffle", "--split", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "gamma_run1.simtel.gz" in done.stdout
+    assert "./dataset.h5: written" in done.stdout
+    assert "1/1 gamma_run1.simtel.gz" in done.stderr  # a log line per file where there is no terminal
+
+
+def test_installed_command_and_its_trap(production, make_config, tmp_path):
+    """image_extractor.py in bin/ has the package's name: also other scripts beside it must get the package."""
+    script = Path(sys.executable).with_name("image_extractor.py")
+    if not script.exists():
+        pytest.skip("image_extractor.py is not installed beside this Python")
+    done = subprocess.run([script, "--version"], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.stdout.startswith("image_extractor 1.")
+    neighbour = tmp_path / "neighbour.py"
+    neighbour.write_text(
+        "from image_extractor import ImageExtractor, image_extractor\nprint(image_extractor.__name__)\n"
+    )
+    (tmp_path / "image_extractor.py").write_text((ROOT / "scripts" / "image_extractor.py").read_text())
+    done = subprocess.run([sys.executable, neighbour], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.stdout == "image_extractor.image_extractor\n", done.stderr
+
+
+def test_tracebacks_only_with_debug(make_config, tmp_path):
+    arguments = [tmp_path / "none", tmp_path / "o.h5", make_config()]
+    assert "Traceback" not in run_command(*arguments).stderr
+    assert "Traceback" in run_command(*arguments, "--debug").stderr
+
+
+def test_ptdump_opens_a_dataset(production, make_config, convert):
+    output = convert(production[0], make_config(telescope_type_mode="ALL", storage_mode="mapped"))
+    code = "import sys; from tables.scripts.ptdump import main; sys.argv = ['ptdump', sys.argv[1]]; main()"
+    done = subprocess.run([sys.executable, "-c", code, output], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for node in ("/Tel_Table", "/Run_Table", "/Cameras/LSTCam", "/E0/Events", "/E0/T1"):
+        assert f"{node} " in done.stdout
+
+
+def test_packaging_files_agree():
+    setup = (ROOT / "setup.py").read_text()
+    assert "requirements.txt" in setup
+    needed = (ROOT / "requirements.txt").read_text().lower()
+    for package in ("ctapipe>=0.28", "eventio", "tables", "numpy", "astropy", "configobj", "tqdm"):
+        assert package in needed

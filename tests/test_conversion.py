@@ -1,0 +1,155 @@
+"""The main promise: what is stored is what ctapipe computes, to the last pixel."""
+
+import numpy as np
+import pytest
+import tables
+from conftest import REAL_FILES
+from reading import SCALARS, dl1_events, read_dataset
+
+from image_extractor import ImageExtractor
+
+
+def expected(values, dtype, scale):
+    """Return what is to be stored, and what was clipped."""
+    if dtype == "float32":
+        return values, np.zeros(values.shape, bool)
+    limits = np.iinfo(dtype)
+    counts = np.round(values.astype(np.float64) * scale)
+    return np.clip(counts, limits.min, limits.max), (counts > limits.max) | ((counts < limits.min) & (limits.min < 0))
+
+
+@pytest.mark.parametrize("name", REAL_FILES)
+@pytest.mark.parametrize(
+    ("storage_mode", "mode", "dtype", "mapping", "scale_factor", "dim_order"),
+    [
+        ("mapped", "gh_class", "uint16", "shifting", 1, "channels_last"),
+        ("all", "gh_class", "float32", "axial", 2, "channels_first"),
+        ("mapped", "energy_recon", "float32", "axial", 3, "channels_first"),
+        ("all", "energy_recon", "int32", "shifting", 1, "channels_last"),
+    ],
+)
+def test_stored_images_are_ctapipes(
+    name, storage_mode, mode, dtype, mapping, scale_factor, dim_order, real, convert, make_config
+):
+    config = make_config(
+        storage_mode=storage_mode,
+        mode=mode,
+        image_mode="PIXELS_TIMING_3C",
+        image_dtype=dtype,
+        image_mapping=mapping,
+        image_scale_factor=scale_factor,
+        image_dim_order=dim_order,
+        telescope_type_mode=REAL_FILES[name],
+        energy_recon_gamma_only=False,
+        energy_recon_bins_min=-3,
+        energy_recon_bins_max=4,
+    )
+    output = convert(real(name), config)
+    stored = {event["event_number"]: event for event in read_dataset(output)}
+    n_clipped = n_images = n_events = 0
+    for _, event in dl1_events(real(name)):
+        row = stored.pop(event.index.event_id)
+        check_truth(row, event)
+        assert set(row["pixels"]) == set(event.dl1.tel)
+        for tel_id, dl1 in event.dl1.tel.items():
+            charge, charge_clipped = expected(dl1.image, dtype, 100)
+            time, time_clipped = expected(dl1.peak_time, dtype, 100)
+            assert np.array_equal(row["pixels"][tel_id], [charge, time, np.zeros_like(charge)])
+            n_clipped += np.count_nonzero(charge_clipped | time_clipped)
+            n_images += 1
+        n_events += 1
+    assert not stored
+    with tables.open_file(output) as file:
+        run = file.root.Run_Table[0]
+        assert (run["events_read"], run["events_written"], run["images"]) == (n_events, n_events, n_images)
+        assert run["clipped_pixels"] == n_clipped
+
+
+def check_truth(row, event):
+    shower = event.simulation.shower
+    truth = (
+        event.index.event_id, event.index.obs_id, shower.shower_primary_id,
+        shower.core_x.to_value("m"), shower.core_y.to_value("m"), shower.h_first_int.to_value("m"),
+        shower.energy.to_value("TeV"), shower.alt.to_value("rad"), shower.az.to_value("rad"), np.nan,
+    )  # fmt: skip
+    np.testing.assert_array_equal([row[name] for name in SCALARS], np.array(truth, dtype=object).astype(np.float64))
+    if "energy_reconstruction_bin_label" in row:
+        assert row["energy_reconstruction_bin_label"] == int((np.log10(float(shower.energy.value)) + 3) / 0.05)
+
+
+def test_bright_pixel_is_clipped_and_counted(real, convert, make_config, capsys):
+    """history_meta_75 has pixels beyond 655.35 p.e.: in telescope 1 a single one, of 659.56."""
+    settings = {"image_mode": "PIXELS_1C", "telescope_type_mode": "LST", "telescope_tel_ids": [1]}
+    (event,) = read_dataset(convert(real("history_meta_75.simtel.zst"), make_config(**settings)))
+    assert event["pixels"][1].max() == 65535
+    assert "clipped pixels: 1;" in capsys.readouterr().out
+    config = make_config(**settings, image_dtype="uint32")
+    (event,) = read_dataset(convert(real("history_meta_75.simtel.zst"), config, output="uint32.h5"))
+    assert event["pixels"][1].max() == 65956
+    assert "clipped pixels" not in capsys.readouterr().out
+
+
+def test_telescopes_and_runs_are_described(real, convert, make_config):
+    from ctapipe.io import read_table
+
+    path = real("history_meta_75.simtel.zst")
+    output = convert(path, make_config(telescope_type_mode="LST+MST", image_scale_factor=1))
+    source, event = next(dl1_events(path))
+    table = read_table(output, "/Tel_Table")
+    assert table["tel_id"].tolist() == list(source.subarray.tel)
+    positions = np.stack([table[axis].quantity.to_value("m") for axis in ("tel_x", "tel_y", "tel_z")], axis=1)
+    assert table["focal_length"].unit == "m"
+    for row, position in zip(table, positions, strict=True):
+        telescope = source.subarray.tel[row["tel_id"]]
+        np.testing.assert_array_equal(
+            position, source.subarray.positions[row["tel_id"]].to_value("m").astype(np.float32)
+        )
+        assert row["camera"] == telescope.camera.name
+        assert row["focal_length"] == np.float32(telescope.optics.equivalent_focal_length.to_value("m"))
+    simulation = source.simulation_config[4]
+    runs = read_table(output, "/Run_Table")
+    run = runs[0]
+    assert runs["energy_range_max"].unit == "TeV"
+    assert run["file_name"] == path.name
+    assert run["file_size"] == path.stat().st_size
+    assert run["energy_range_max"] == np.float32(simulation.energy_range_max.to_value("TeV"))
+    assert run["n_showers"] == simulation.n_showers
+    assert run["max_scatter_range"] == np.float32(simulation.max_scatter_range.to_value("m"))
+    events = read_table(output, "/E0/Events")
+    assert events["mc_energy"].unit == "TeV"
+    assert events["core_x"].quantity[0] == event.simulation.shower.core_x
+    camera = read_table(output, "/Cameras/LSTCam")
+    assert np.array_equal(camera["pix_x"], source.subarray.tel[1].camera.geometry.pix_x)
+
+
+def test_extractor_is_the_configured_one(real, convert, make_config):
+    path = real("gct_checs_muons.simtel.zst")
+    config = make_config(
+        storage_mode="mapped", image_dtype="float32", telescope_type_mode="SST", calibration_extractor="FixedWindowSum"
+    )  # fmt: skip
+    stored = {event["event_number"]: event for event in read_dataset(convert(path, config, "--max_events", 3))}
+    assert len(stored) == 3
+    for _, event in dl1_events(path, "FixedWindowSum"):
+        if event.index.event_id in stored:
+            assert np.array_equal(stored[event.index.event_id]["pixels"][1][0], event.dl1.tel[1].image)
+
+
+def test_class_is_used_from_python(real, tmp_path):
+    """The example of the first README: positional arguments, then process, shuffle, split."""
+    from image_extractor import image_extractor
+
+    output = tmp_path / "dataset.h5"
+    settings = {"storage_mode": "mapped", "telescope_type_mode": "SST", "energy_bins_min": -3, "energy_bins_max": 4}
+    extractor = image_extractor.ImageExtractor(
+        output, None, "gh_class", use_pkl_dict=False, energy_bins_bin_size=7, **settings
+    )
+    assert image_extractor.ImageExtractor is ImageExtractor
+    selected, n_telescopes = extractor.select_telescopes(real("gct_checs_muons.simtel.zst"))
+    assert (selected, n_telescopes) == ({"SST": [1]}, 1)
+    report = extractor.process_data(real("gct_checs_muons.simtel.zst"), max_events=11)
+    assert (report["status"], report["events_written"]) == ("written", 11)
+    extractor.shuffle_data(output, seed=1)
+    extractor.split_data(output, {"Training": 0.9, "Validation": 0.1})
+    events = read_dataset(output)
+    assert len(events) == 11
+    assert sum(event["table"] == "Events_Training" for event in events) == 10
