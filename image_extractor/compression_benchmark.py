@@ -38,7 +38,9 @@ def measure(images, compression, chunk, path):
     with storage.open_file(path, "w") as file:
         start = time.process_time()
         for i, stack in enumerate(images):
-            array = storage.create_image_array(file, "/", f"T{i}", stack.dtype, stack.shape[1:], filters, {}, chunk)
+            array = storage.create_image_array(
+                file, "/", f"T{i}", stack.dtype, stack.shape[1:], filters, {}, chunk=chunk
+            )
             array.append(stack)
         file.flush()
         write = time.process_time() - start

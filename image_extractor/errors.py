@@ -3,6 +3,8 @@
 Every message is one line a user can act on: what is wrong, where, what to do.
 """
 
+import difflib
+
 
 class ConfigError(ValueError):
     """A setting, argument or dictionary that can't be used; nothing was written."""
@@ -14,3 +16,19 @@ class InputError(ValueError):
 
 class DatasetError(ValueError):
     """An HDF5 file that is not an image_extractor dataset, or does not fit what is asked of it."""
+
+
+class MissingNameError(DatasetError, KeyError):
+    """A table, telescope, energy bin, column or channel that a dataset does not have."""
+
+    def __init__(self, path, kind, name, known):
+        nearest = difflib.get_close_matches(str(name), list(map(str, known)), 3, cutoff=0.5)
+        listed = ", ".join(nearest or list(map(str, known))[:12]) or "none"
+        super().__init__(f"{path}: no {kind} {name!r}; {'nearest' if nearest else 'it has'}: {listed}")
+        self._parts = path, kind, name, known
+
+    def __reduce__(self):
+        return type(self), self._parts
+
+    def __str__(self):  # KeyError's own shows the message in quotes
+        return self.args[0]

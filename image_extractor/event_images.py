@@ -12,9 +12,6 @@ import tables
 from . import config, images, row_types, storage
 from .errors import ConfigError, DatasetError
 
-#: Mappings that put every pixel in a cell of its own, so that the pixel vector comes back exactly.
-LOSSLESS = ("shifting", "axial")
-
 
 class DamagedDatasetError(DatasetError):
     """A dataset of which a part is missing or can't be read.
@@ -72,7 +69,7 @@ class Camera:
     @property
     def is_lossless(self):
         """Whether the pixel vector comes back exactly from an array."""
-        return self.attributes["mapping"] in LOSSLESS
+        return self.attributes["mapping"] in row_types.LOSSLESS
 
     def pixel_vectors(self, arrays, scale_factor=1):
         """Take the pixels back out of arrays.

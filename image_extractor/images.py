@@ -12,9 +12,7 @@ import numpy as np
 from . import resampling
 from .errors import ConfigError
 from .lattice import TIE, find_lattice
-
-#: Mappings that keep every pixel, one per cell.
-LOSSLESS = ("shifting", "axial")
+from .row_types import LOSSLESS
 
 
 @dataclass(frozen=True, eq=False)

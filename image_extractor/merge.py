@@ -28,6 +28,7 @@ class Source:
     tel_table: np.ndarray
     cameras: dict
     n_rows: dict
+    n_images: dict
 
     @property
     def is_split(self):
@@ -43,8 +44,12 @@ def inspect(path):
             group._v_name: {name: int(table.nrows) for name, table in storage.events_tables(group).items()}
             for group in storage.events_groups(file)
         }
+        n_images = {
+            group._v_name: {tel_id: int(array.nrows) for tel_id, array in storage.image_arrays(group).items()}
+            for group in storage.events_groups(file)
+        }
         settings = config.loads(str(file.root._v_attrs["config"]), f"{path}: config")
-        return Source(Path(path), settings, file.root[row_types.TEL_TABLE][:], cameras, n_rows)
+        return Source(Path(path), settings, file.root[row_types.TEL_TABLE][:], cameras, n_rows, n_images)
 
 
 def known_runs(path):
@@ -195,15 +200,16 @@ class _Builder:
 
     def __init__(self, file, scratch, sources, seed, split):
         self._file, self._scratch, self._seed, self._split = file, scratch, seed, split
-        self._rows = {group: self._count(sources, group) for group in sources[0].n_rows} if sources else {}
+        self._rows = {group: self._count(sources, "n_rows", group) for group in sources[0].n_rows} if sources else {}
+        self._images = {group: self._count(sources, "n_images", group) for group in self._rows}
         self._steps = None
 
     @staticmethod
-    def _count(sources, group):
-        """Return {table name: rows} of a group over all sources."""
+    def _count(sources, what, group):
+        """Return {table name: rows}, or {tel_id: images}, of a group over all sources."""
         total = {}
         for source in sources:
-            for name, n in source.n_rows[group].items():
+            for name, n in getattr(source, what)[group].items():
                 total[name] = total.get(name, 0) + n
         return total
 
@@ -251,16 +257,15 @@ class _Builder:
         path = group._v_pathname
         example = next(iter(storage.events_tables(group).values()))
         self._steps[group._v_name] = self._group_steps(
-            group._v_name, lambda name: self._empty_table(example, path, name)
+            group._v_name, lambda name, n_rows: self._empty_table(example, path, name, n_rows)
         )
         if path != "/":
             storage.set_attributes(self._file.get_node(path), storage.user_attributes(group))
         for tel_id, array in sorted(storage.image_arrays(group).items()):
             name = row_types.image_name(tel_id)
-            attributes = storage.user_attributes(array)
-            storage.create_image_array(
-                self._file, path, name, array.atom.dtype, array.shape[1:], array.filters, attributes
-            )
+            kind, attributes = (array.atom.dtype, array.shape[1:], array.filters), storage.user_attributes(array)
+            n_images = self._images[group._v_name].get(tel_id, 0)
+            storage.create_image_array(self._file, path, name, *kind, attributes, n_images)
 
     def _group_steps(self, group, create):
         """Return {table name of a source: the step that takes its rows}, and create the tables of the group."""
@@ -269,12 +274,15 @@ class _Builder:
         kept = {name: n for name, n in rows.items() if name != row_types.EVENTS}
         if not self._split:
             names = kept or {row_types.EVENTS: 0}
-            return {name: self._shuffled(Append(create(name)), rows.get(name, 0), group, name) for name in names}
+            return {
+                name: self._shuffled(Append(create(name, rows.get(name, 0))), rows.get(name, 0), group, name)
+                for name in names
+            }
         names = [f"{row_types.EVENTS}_{name}" for name in self._split]
         counts = shares(pool, self._split.values())
         steps = {}
         for name, count in zip(names, counts, strict=True):
-            steps[name] = Append(create(name))
+            steps[name] = Append(create(name, kept.get(name, 0) + count))
             if kept:  # old rows of the table and its share of new ones are mixed
                 steps[name] = self._shuffled(steps[name], kept.get(name, 0) + count, group, name)
         pooled = self._shuffled(Split(steps.values(), counts), pool, group, row_types.EVENTS)
@@ -288,9 +296,9 @@ class _Builder:
     def _copy_table(self, table, where):
         self._empty_table(table, where, table._v_name).append(table[:])
 
-    def _empty_table(self, table, where, name):
+    def _empty_table(self, table, where, name, n_rows=0):
         attributes = storage.user_attributes(table)
-        return storage.create_table(self._file, where, name, table.dtype, table.filters, attributes)
+        return storage.create_table(self._file, where, name, table.dtype, table.filters, attributes, n_rows)
 
     def finish(self):
         """Pass on what the steps still hold."""

@@ -5,9 +5,6 @@ Nothing here reads or writes; writers and readers import it.
 
 import numpy as np
 
-from . import images
-from .selection import REASONS
-
 #: Raise the second number when something is added, the first when a reader of old files would go wrong.
 #:
 #: - 1.0: first version.
@@ -19,6 +16,12 @@ RUN_TABLE = "Run_Table"
 CAMERAS = "Cameras"
 EVENTS = "Events"
 SPLIT_NAMES = ("Training", "Validation", "Test")
+
+#: Mappings that keep every pixel in a cell of its own.
+LOSSLESS = ("shifting", "axial")
+
+#: Why an event of a file is not written, in the order in which it is asked; each is a column of Run_Table.
+REASONS = ("not_in_dictionary", "not_gamma", "outside_energy_bins", "no_image")
 
 #: Columns are (name, dtype, unit, description); strings are UTF-8 bytes.
 EVENT_COLUMNS = [
@@ -110,6 +113,8 @@ def event_columns(settings, grids):
 
     grids : {tel_id: PixelGrid} of the selected telescopes, ascending
     """
+    from . import images  # needs SciPy, which readers of datasets do without
+
     columns = list(EVENT_COLUMNS)
     if settings["mode"] == "energy_recon":
         columns.append(RECON_LABEL)

@@ -3,9 +3,7 @@
 import math
 
 from . import config
-
-#: Why an event of a file is not written, in the order in which it is asked; each is a column of Run_Table.
-REASONS = ("not_in_dictionary", "not_gamma", "outside_energy_bins", "no_image")
+from .row_types import REASONS
 
 GAMMA = 0
 

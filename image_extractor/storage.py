@@ -19,6 +19,10 @@ IMAGES_PER_CHUNK = 1
 #: Bytes of images that are copied at once.
 COPY_BYTES = 64 << 20
 
+#: What lies uncompressed is in chunks as large as this, where the final size is known: readers map it into memory.
+#: HDF5 admits chunks below 4 GiB.
+PLAIN_CHUNK_BYTES = 1 << 29
+
 #: Suffix of files that are still being written.
 TEMPORARY = ".tmp"
 
@@ -36,8 +40,16 @@ def rows_of(n_bytes, row_size):
     return max(1, n_bytes // max(row_size, 1))
 
 
-def create_table(file, where, name, dtype, filters, attributes):
-    """Create a table of a structured dtype, with its attributes."""
+def chunk_rows(row_size, filters, n_rows=0):
+    """Return the rows of a chunk; `n_rows` is the final number of rows, 0 if it is not known."""
+    if filters.complevel or not n_rows:
+        return rows_of(CHUNK_BYTES, row_size)
+    n_chunks = -(-n_rows * row_size // PLAIN_CHUNK_BYTES)
+    return -(-n_rows // n_chunks)  # equal chunks leave no room unused
+
+
+def create_table(file, where, name, dtype, filters, attributes, n_rows=0):
+    """Create a table of a structured dtype, with its attributes; `n_rows` as for :func:`chunk_rows`."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", tables.PerformanceWarning)  # rows of `all` storage are large on purpose
         table = file.create_table(
@@ -45,15 +57,20 @@ def create_table(file, where, name, dtype, filters, attributes):
             name,
             description=dtype,
             filters=filters,
-            chunkshape=(rows_of(CHUNK_BYTES, dtype.itemsize),),
+            chunkshape=(chunk_rows(dtype.itemsize, filters, n_rows),),
             createparents=True,
         )
     set_attributes(table, attributes)
     return table
 
 
-def create_image_array(file, where, name, dtype, shape, filters, attributes, chunk=IMAGES_PER_CHUNK):
-    """Create the growing array (0, *shape) of a telescope's images, `chunk` of them to a chunk."""
+def create_image_array(file, where, name, dtype, shape, filters, attributes, n_images=0, chunk=IMAGES_PER_CHUNK):
+    """Create the growing array (0, *shape) of a telescope's images.
+
+    `chunk` images are a chunk; uncompressed, where the final number `n_images` is known, as for :func:`chunk_rows`.
+    """
+    if n_images and not filters.complevel:
+        chunk = chunk_rows(np.dtype(dtype).itemsize * int(np.prod(shape)), filters, n_images)
     array = file.create_earray(
         where,
         name,

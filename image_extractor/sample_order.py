@@ -1,0 +1,49 @@
+"""Orders of samples: shuffled at random or by blocks, the same for the same seed and epoch."""
+
+import numpy as np
+
+
+def random_order(n_samples, seed=0, epoch=0):
+    """Return all samples in random order, int array (n_samples,)."""
+    return np.random.default_rng([seed, epoch]).permutation(n_samples)
+
+
+def windows(n_samples, block, buffer, seed=0, epoch=0):
+    """Yield the samples in random order, window by window: what a shuffle buffer holds.
+
+    The samples are cut into blocks, which are put into random order; the samples of as many of them as fit
+    the buffer are then shuffled together. So reading goes by blocks, and a buffer bounds the memory.
+
+    Parameters
+    ----------
+    n_samples : int
+    block : int
+        Consecutive samples that stay in one window.
+    buffer : int
+        Samples of a window, rounded to whole blocks, at least one.
+
+    Yields
+    ------
+    int array
+        The samples of a window, shuffled.
+    """
+    random = np.random.default_rng([seed, epoch])
+    starts = random.permutation(np.arange(0, n_samples, block))
+    per_window = max(1, buffer // block)
+    for first in range(0, len(starts), per_window):
+        chosen = starts[first : first + per_window]
+        samples = (chosen[:, None] + np.arange(block)).ravel()
+        yield random.permutation(samples[samples < n_samples])
+
+
+def batches(order, size, drop_last=False):
+    """Cut index arrays that follow each other into batches of one size; the last may be smaller."""
+    rest = np.empty(0, np.int64)
+    for part in order:
+        rest = np.concatenate([rest, part])
+        full = len(rest) // size * size
+        for first in range(0, full, size):
+            yield rest[first : first + size]
+        rest = rest[full:]
+    if len(rest) and not drop_last:
+        yield rest
