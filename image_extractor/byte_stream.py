@@ -48,10 +48,15 @@ class ByteStream:
 
     def read(self, size):
         """Read exactly `size` bytes."""
-        data = self.read_some(size)
-        if len(data) < size:
+        if not self.compressed and self._raw.tell() + size > self.size:  # a damaged length may be anything
             raise InputError(f"{self.path}: truncated: it ends within an EventIO block")
-        return data
+        pieces, missing = [], size
+        while missing > 0:  # memory for what is there, not for what a damaged length says
+            pieces.append(self.read_some(min(missing, CHUNK)))
+            if not pieces[-1]:
+                raise InputError(f"{self.path}: truncated: it ends within an EventIO block")
+            missing -= len(pieces[-1])
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def skip(self, size):
         """Pass over `size` bytes; where the file is plain, without reading them."""

@@ -28,6 +28,7 @@ class Source:
     tel_table: np.ndarray
     cameras: dict
     n_rows: dict
+    runs: list
 
     @property
     def is_split(self):
@@ -36,24 +37,66 @@ class Source:
 
 
 def inspect(path):
-    """Return the Source of a dataset; raise DatasetError if it is none."""
-    with storage.open_dataset(path) as file:
+    """Return the Source of a dataset; raise DatasetError if it is none, or damaged."""
+    with storage.damage(path), storage.open_dataset(path) as file:
+        storage.check_kinds(file)
         cameras = {node._v_name: node[:] for node in file.root[row_types.CAMERAS]._f_iter_nodes("Table")}
         n_rows = {
             group._v_name: {name: int(table.nrows) for name, table in storage.events_tables(group).items()}
             for group in storage.events_groups(file)
         }
         settings = config.loads(str(file.root._v_attrs["config"]), f"{path}: config")
-        return Source(Path(path), settings, file.root[row_types.TEL_TABLE][:], cameras, n_rows)
+        runs = [
+            (row["file_name"].decode(), int(row["run_number"]), int(row["primary"]))
+            for row in file.root[row_types.RUN_TABLE][:]
+        ]
+        return Source(Path(path), settings, file.root[row_types.TEL_TABLE][:], cameras, n_rows, runs)
 
 
 def known_runs(path):
     """Return {file name: {(run number, primary), ...}} of the runs that a dataset holds."""
     known = {}
-    with storage.open_dataset(path) as file:
-        for row in file.root[row_types.RUN_TABLE][:]:
-            known.setdefault(row["file_name"].decode(), set()).add((int(row["run_number"]), int(row["primary"])))
+    for name, *run in inspect(path).runs:
+        known.setdefault(name, set()).add(tuple(run))
     return known
+
+
+def repeats(sources):
+    """Return {path of a source: name of the file that has some of its events too}; the earlier source is left out.
+
+    Productions share run numbers, and so event numbers. Events are the same if their true showers are, too.
+    Tables are read only where a run number and primary come from two sources.
+    """
+    places = {}
+    for source in sources:
+        for name, *run in source.runs:
+            places.setdefault(tuple(run), {}).setdefault(source.path, name)
+    shared = {run for run, paths in places.items() if len(paths) > 1}
+    found, seen = {}, {}
+    for source in sources if shared else ():
+        here = {run: _showers(source.path, run) for run in shared & {tuple(run) for _, *run in source.runs}}
+        for run, events in here.items():
+            name = next((name for name, others in seen.get(run, ()) if not events.isdisjoint(others)), None)
+            if name:
+                found[source.path] = name
+        if source.path not in found:
+            for run, events in here.items():
+                seen.setdefault(run, []).append((places[run][source.path], events))
+    return found
+
+
+def _showers(path, run):
+    """Return the events of a run of a dataset as a set of bytes: event number and true shower."""
+    columns = [name for name, *_ in row_types.EVENT_COLUMNS if name != "reconstructed_energy"]
+    events = set()
+    with storage.damage(path), storage.open_dataset(path) as file:
+        for group in storage.events_groups(file):
+            for table in storage.events_tables(group).values():
+                is_run = (table.col("run_number") == run[0]) & (table.col("gamma_hadron_label") == run[1])
+                values = [table.col(name)[is_run] for name in columns]
+                rows = np.rec.fromarrays(values) if is_run.any() else []
+                events.update(row.tobytes() for row in rows)
+    return events
 
 
 def check_settings(source, settings):
@@ -169,7 +212,7 @@ def build(sources, target, folder, *, seed=None, split=None, attributes=None, pr
         if split:
             file.root._v_attrs["split"] = ", ".join(f"{name} {fraction}" for name, fraction in split.items())
         storage.set_attributes(file.root, attributes or {})
-    scratch_path.unlink()
+    storage.remove(scratch_path)
 
 
 class _Builder:
@@ -219,7 +262,7 @@ class _Builder:
     @staticmethod
     def _append_blocks(source, target):
         for rows in blocks(source):
-            target.append(rows)
+            storage.append(target, rows)
 
     # -- nodes of the new file, after the first source's ---------------------------------------------
 
@@ -275,7 +318,7 @@ class _Builder:
         return Shuffle(step, n_rows, [self._seed, zlib.crc32(f"{group}/{name}".encode())], self._scratch)
 
     def _copy_table(self, table, where):
-        self._empty_table(table, where, table._v_name).append(table[:])
+        storage.append(self._empty_table(table, where, table._v_name), table[:])
 
     def _empty_table(self, table, where, name):
         attributes = storage.user_attributes(table)

@@ -176,6 +176,7 @@ class SimTelRun(SimTelEventSource):
         header_end = self.file_._file._next_header_pos
         self.file_._file.close()
         self.objects = RunObjects(path, header_end)
+        self._stat = _identity(path)
         self.objects.current_shower = lambda: self.file_.current_mc_shower
         self.file_._file = self.objects
         self.start_pos = self.objects.tell()
@@ -195,6 +196,15 @@ class SimTelRun(SimTelEventSource):
         with reading(self.input_url):
             self.objects.check_end()
 
+    def check_unchanged(self):
+        """Raise InputError if the file was changed or replaced while it was read."""
+        try:
+            same = _identity(self.input_url) == self._stat
+        except OSError:
+            same = False
+        if not same:
+            raise InputError(f"{self.input_url}: it changed while it was read: convert it when it is complete")
+
     @property
     def pointing(self):
         """Azimuth and altitude of the array [rad]."""
@@ -207,7 +217,7 @@ class SimTelRun(SimTelEventSource):
         azimuth, altitude = self.pointing
         return {
             "file_name": self.input_url.name,
-            "file_size": self.input_url.stat().st_size,
+            "file_size": self.objects.stream.size,
             "run_number": self.obs_id,
             "primary": self.objects.primary_id,
             "pointing_az": azimuth,
@@ -291,6 +301,12 @@ class reading:  # noqa: N801 - used as a with statement's verb
             raise InputError(f"{self._path}: truncated: it ends within the header of the run") from err
         reason = " ".join(str(err).split()) or "damaged or incomplete"
         raise InputError(f"{self._path}: can't be read as a simtel file: {type(err).__name__}: {reason}") from err
+
+
+def _identity(path):
+    """Return what is another when a file is written to, or replaced."""
+    stat = Path(path).stat()
+    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
 def _is_gzip(path):
