@@ -7,10 +7,10 @@ are passed around, so nothing but the types that such a dictionary is made of is
 import contextlib
 import hashlib
 import itertools
-import math
 import numbers
 import os
 import pickle
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -37,7 +37,7 @@ SOURCES_NODE = "source_files"
 BLOCK_ROWS = 100_000
 
 #: Numbers must be smaller, which is what datasets and tables can hold.
-LARGEST, LARGEST_BIN = 2**63, 2**31
+LARGEST, LARGEST_BIN, LARGEST_ENERGY = 2**63, 2**31, sys.float_info.max
 
 
 class _Dtype:
@@ -182,7 +182,7 @@ def check(entries, name="bins_cuts_dict"):
             raise ConfigError(f"{name}: key {_shown(key)}: must be (run number, event number)")
         if not (_is_pair(value) and _is_integer(value[0]) and 0 <= value[0] < LARGEST_BIN):
             raise ConfigError(f"{name}: {_shown(key)}: {_shown(value)}: must be (bin, reconstructed energy)")
-        if not (_is_real(value[1]) and 0 <= value[1] < math.inf):
+        if not (_is_real(value[1]) and 0 <= value[1] <= LARGEST_ENERGY):
             raise ConfigError(
                 f"{name}: {_shown(key)}: energy {_shown(value[1])}: must be a number of TeV, not negative"
             )

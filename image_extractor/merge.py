@@ -3,6 +3,7 @@
 import logging
 import math
 import zlib
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,10 @@ log = logging.getLogger(__name__)
 FREE_SETTINGS = ("use_pkl_dict", "preselection_cuts", "output")
 
 
+#: Rows of an image array that tel_map, of 32 bits, can point to.
+LARGEST_TEL_MAP = 2**31 - 1
+
+
 @dataclass
 class Source:
     """What must be known of a dataset before its rows are copied."""
@@ -29,6 +34,7 @@ class Source:
     cameras: dict
     n_rows: dict
     runs: list
+    n_images: dict
 
     @property
     def is_split(self):
@@ -46,11 +52,16 @@ def inspect(path):
             for group in storage.events_groups(file)
         }
         settings = config.loads(str(file.root._v_attrs["config"]), f"{path}: config")
+        n_images = {
+            (group._v_name, tel_id): int(array.nrows)
+            for group in storage.events_groups(file)
+            for tel_id, array in storage.image_arrays(group).items()
+        }
         runs = [
             (row["file_name"].decode(), int(row["run_number"]), int(row["primary"]))
             for row in file.root[row_types.RUN_TABLE][:]
         ]
-        return Source(Path(path), settings, file.root[row_types.TEL_TABLE][:], cameras, n_rows, runs)
+        return Source(Path(path), settings, file.root[row_types.TEL_TABLE][:], cameras, n_rows, runs, n_images)
 
 
 def known_runs(path):
@@ -198,6 +209,7 @@ def build(sources, target, folder, *, seed=None, split=None, attributes=None, pr
         Called after each source.
     """
     split = check_fractions(split) if split else None
+    _check_image_counts(sources)
     scratch_path = Path(folder) / f"buckets{storage.TEMPORARY}"
     with storage.replacing(target, folder) as file, storage.open_file(scratch_path, "w") as scratch:
         builder = _Builder(file, scratch, sources, seed, split)
@@ -213,6 +225,19 @@ def build(sources, target, folder, *, seed=None, split=None, attributes=None, pr
             file.root._v_attrs["split"] = ", ".join(f"{name} {fraction}" for name, fraction in split.items())
         storage.set_attributes(file.root, attributes or {})
     storage.remove(scratch_path)
+
+
+def _check_image_counts(sources):
+    """Raise DatasetError if tel_map could not point to all images."""
+    total = Counter()
+    for source in sources:
+        total.update(source.n_images)
+    for (group, tel_id), n_images in total.items():
+        if n_images > LARGEST_TEL_MAP:
+            raise DatasetError(
+                f"{sources[0].path}: {n_images} images of telescope {tel_id} in {group}, tel_map can point to "
+                f"{LARGEST_TEL_MAP}: write the rest to another dataset"
+            )
 
 
 class _Builder:
