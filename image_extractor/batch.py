@@ -113,8 +113,7 @@ def run(
                 seed=seed, split=split, attributes=attributes, progress=progress.merged,
             )  # fmt: skip
             report.merged = True
-        if report.merged or not sources:
-            work.clear()
+        work.clear()
     return report
 
 
@@ -165,7 +164,11 @@ def _mergeable(tasks, report, old):
         else:
             seen.add(name)
             sources.append(source)
-    return sources
+    twins = merge.repeats(sources)
+    for run, source in parts:
+        if source.path in twins:
+            _refuse(run, f"it has the same events as {twins[source.path]}, and no event may be there twice")
+    return [source for source in sources if source.path not in twins]
 
 
 def _refuse(run, reason):
@@ -210,6 +213,8 @@ def convert(extractor, task, progress=None):
     try:
         fingerprint = _fingerprint(extractor, task)
         finished = _finished(task.part_path, fingerprint)
+        if finished and (finished["run_number"], finished["primary"]) in task.known:
+            return result | {"status": "known"}  # a run before this one died between the merge and its tidying up
         if finished:
             return result | finished | {"resumed": True}
         attributes = {"fingerprint": fingerprint}

@@ -68,9 +68,15 @@ class ByteStream:
 
     def read(self, size):
         """Read exactly `size` bytes."""
-        buffer = bytearray(size)
-        self.fill(buffer)
-        return bytes(buffer)
+        if not self.compressed and self._raw.tell() + size > self.size:  # a damaged length may be anything
+            raise InputError(f"{self.path}: truncated: it ends within an EventIO block")
+        pieces, missing = [], size
+        while missing > 0:  # memory for what is there, not for what a damaged length says
+            pieces.append(self.read_some(min(missing, CHUNK)))
+            if not pieces[-1]:
+                raise InputError(f"{self.path}: truncated: it ends within an EventIO block")
+            missing -= len(pieces[-1])
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def skip(self, size):
         """Pass over `size` bytes; where the file is plain, without reading them."""

@@ -131,7 +131,7 @@ def _auto_or_integer(value, min=None, max=None):
 def _tel_ids(value):
     items = value if isinstance(value, list | tuple) else [value]
     ids = [int(item) for item in items if str(item).strip()]
-    if len(set(ids)) != len(ids) or any(tel_id < 0 for tel_id in ids):
+    if len(set(ids)) != len(ids) or any(not 0 <= tel_id < 2**31 for tel_id in ids):
         raise VdtValueError(value)
     return ids
 

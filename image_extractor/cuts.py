@@ -7,11 +7,10 @@ are passed around, so nothing but the types that such a dictionary is made of is
 import contextlib
 import hashlib
 import itertools
-import math
 import numbers
 import os
 import pickle
-import threading
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -37,7 +36,8 @@ SOURCES_NODE = "source_files"
 
 BLOCK_ROWS = 100_000
 
-_PATCH_LOCK = threading.RLock()
+#: Numbers must be smaller, which is what datasets and tables can hold.
+LARGEST, LARGEST_BIN, LARGEST_ENERGY = 2**63, 2**31, sys.float_info.max
 
 
 class _Dtype:
@@ -102,25 +102,48 @@ def load(path):
         with Path(path).open("rb") as file:
             if file.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE:
                 return _load_table(path)
-            file.seek(0)
-            entries = _Unpickler(file).load()
+        from .confined import load_pickle
+
+        rows = load_pickle(path)
+        return _entries(rows)
     except ConfigError:
         raise
     except OSError as err:
         raise ConfigError(f"{path}: the dictionary can't be read: {err.strerror or err}") from err
     except Exception as err:  # a broken pickle or HDF5 file raises errors of almost any kind
         raise ConfigError(f"{path}: refused as a bins_cuts_dict: {_reason(err)}") from err
-    return check(entries, path)
+
+
+def unpickled(path):
+    """Return what a pickle holds if that is plain values; a hostile one may take all memory, or end the interpreter."""
+    try:
+        with Path(path).open("rb") as file:
+            return _Unpickler(file).load()
+    except Exception as err:  # a broken pickle raises errors of almost any kind
+        raise ConfigError(f"{path}: refused as a bins_cuts_dict: {_reason(err)}") from err
+
+
+def as_array(entries):
+    """Return the entries of a checked dictionary as a structured array of DTYPE."""
+    rows = np.empty(len(entries), DTYPE)
+    keys, values = np.array(list(entries), np.int64).reshape(-1, 2), list(entries.values())
+    rows["run_number"], rows["event_number"] = keys.T
+    rows["bin"], rows["reconstructed_energy"] = [value[0] for value in values], [value[1] for value in values]
+    return rows
+
+
+def _entries(rows):
+    run, event, index, energy = (rows[name].tolist() for name, *_ in COLUMNS)
+    return dict(zip(zip(run, event, strict=True), zip(index, energy, strict=True), strict=True))
 
 
 def _load_table(path):
     entries = {}
     with contextlib.closing(_table_blocks(path)) as blocks:
         for rows in blocks:
-            run, event, index, energy = (rows[name].tolist() for name, *_ in COLUMNS)
-            block = dict(zip(zip(run, event, strict=True), zip(index, energy, strict=True), strict=True))
+            block = _entries(rows)
             if len(block) < len(rows) or not entries.keys().isdisjoint(block.keys()):
-                raise ConfigError(f"{path}: {_twice(entries, run, event)} comes twice")
+                raise ConfigError(f"{path}: {_twice(entries, rows)} comes twice")
             entries.update(check(block, path))
     return entries
 
@@ -129,7 +152,9 @@ def _table_blocks(path):
     """Yield the table of an HDF5 dictionary as structured arrays of at most BLOCK_ROWS rows."""
     import tables
 
-    with without_pickles(), tables.open_file(path, "r") as file:
+    from .storage import PlainFile
+
+    with PlainFile(path, "r") as file:
         table = file.root._f_get_child(NODE) if NODE in file.root else None
         if not isinstance(table, tables.Table):
             raise ConfigError(f"{path}: refused as a bins_cuts_dict: this HDF5 file has no table /{NODE}")
@@ -140,31 +165,11 @@ def _table_blocks(path):
             yield table.read(start, start + BLOCK_ROWS)
 
 
-def _twice(entries, run, event):
+def _twice(entries, rows):
     """Return the first key of a block that came before."""
     seen = set()
-    return next(key for key in zip(run, event, strict=True) if key in entries or key in seen or seen.add(key))
-
-
-class _NoPickles:
-    """Stands in for the pickle module in PyTables; of an attribute that is a pickle it then gives the bytes."""
-
-    @staticmethod
-    def loads(*_, **__):
-        raise pickle.UnpicklingError("a pickled attribute")
-
-
-@contextlib.contextmanager
-def without_pickles():
-    """Keep PyTables from unpickling attributes, which it does with any that looks like a pickle, asked or not."""
-    from tables import attributeset
-
-    with _PATCH_LOCK:
-        original, attributeset.pickle = attributeset.pickle, _NoPickles
-        try:
-            yield
-        finally:
-            attributeset.pickle = original
+    keys = zip(rows["run_number"].tolist(), rows["event_number"].tolist(), strict=True)
+    return next(key for key in keys if key in entries or key in seen or seen.add(key))
 
 
 def check(entries, name="bins_cuts_dict"):
@@ -173,11 +178,11 @@ def check(entries, name="bins_cuts_dict"):
         raise ConfigError(f"{name}: a bins_cuts_dict is a dict, this is a {type(entries).__name__}")
     checked = {}
     for key, value in entries.items():
-        if not (_is_pair(key) and all(map(_is_integer, key))):
+        if not (_is_pair(key) and all(_is_integer(number) and -LARGEST <= number < LARGEST for number in key)):
             raise ConfigError(f"{name}: key {_shown(key)}: must be (run number, event number)")
-        if not (_is_pair(value) and _is_integer(value[0]) and value[0] >= 0):
+        if not (_is_pair(value) and _is_integer(value[0]) and 0 <= value[0] < LARGEST_BIN):
             raise ConfigError(f"{name}: {_shown(key)}: {_shown(value)}: must be (bin, reconstructed energy)")
-        if not (_is_real(value[1]) and math.isfinite(value[1]) and value[1] >= 0):
+        if not (_is_real(value[1]) and 0 <= value[1] <= LARGEST_ENERGY):
             raise ConfigError(
                 f"{name}: {_shown(key)}: energy {_shown(value[1])}: must be a number of TeV, not negative"
             )
@@ -311,13 +316,15 @@ def _is_real(value):
 def _shown(value):
     try:
         text = repr(value)
-    except RecursionError:
+    except (RecursionError, ValueError):  # too deep, or an integer of more digits than Python prints
         text = f"a nested {type(value).__name__}"
     return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _reason(err):
     """Return what an error says in one line; HDF5's own say it in the last one."""
+    if isinstance(err, MemoryError):
+        return "it asks for more memory than a dictionary of its size takes"
     lines = [line for line in str(getattr(err, "strerror", None) or err).splitlines() if line.strip()]
     if type(err).__name__ == "HDF5ExtError":
         return lines[-1].strip()

@@ -167,7 +167,8 @@ class ImageExtractor:
         with simtel.open_run(data_file, self.settings["calibration"]["fast"]) as run:
             if known and (run.obs_id, simtel.first_primary(data_file)) in known:
                 return {"status": "known"}
-            layout = describe(run.subarray, self.settings, run.pointing)
+            with simtel.reading(run.input_url):  # a camera of a damaged file may be on no lattice
+                layout = describe(run.subarray, self.settings, run.pointing)
             if not layout.types:
                 return {"status": "no telescope", "reason": simtel.describe_telescopes(run)}
             selection = EventSelection(self.settings, self.bins_cuts_dict, run.obs_id)
@@ -175,6 +176,7 @@ class ImageExtractor:
             with contextlib.suppress(_NoShower), storage.replacing(part_path) as file:
                 part = PartWriter(file, self.settings, layout)
                 self._write_events(run, selection, part, max_events, progress)
+                run.check_unchanged()
                 part.flush()  # what is counted is written
                 row = {**run.facts(), **self._counts(run, selection, part)}
                 part.finish(row)

@@ -3,6 +3,7 @@
 import logging
 import math
 import zlib
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,13 @@ log = logging.getLogger(__name__)
 FREE_SETTINGS = ("use_pkl_dict", "preselection_cuts", "output", "[calibration] fast")
 
 
+#: Root attributes that only parts have.
+PART_ATTRIBUTES = ("fingerprint", "report")
+
+#: Rows of an image array that tel_map, of 32 bits, can point to.
+LARGEST_TEL_MAP = 2**31 - 1
+
+
 @dataclass
 class Source:
     """What must be known of a dataset before its rows are copied."""
@@ -28,6 +36,7 @@ class Source:
     tel_table: np.ndarray
     cameras: dict
     n_rows: dict
+    runs: list
     n_images: dict
 
     @property
@@ -37,8 +46,9 @@ class Source:
 
 
 def inspect(path):
-    """Return the Source of a dataset; raise DatasetError if it is none."""
-    with storage.open_dataset(path) as file:
+    """Return the Source of a dataset; raise DatasetError if it is none, or damaged."""
+    with storage.damage(path), storage.open_dataset(path) as file:
+        storage.check_kinds(file)
         cameras = {node._v_name: node[:] for node in file.root[row_types.CAMERAS]._f_iter_nodes("Table")}
         n_rows = {
             group._v_name: {name: int(table.nrows) for name, table in storage.events_tables(group).items()}
@@ -49,16 +59,57 @@ def inspect(path):
             for group in storage.events_groups(file)
         }
         settings = config.loads(str(file.root._v_attrs["config"]), f"{path}: config")
-        return Source(Path(path), settings, file.root[row_types.TEL_TABLE][:], cameras, n_rows, n_images)
+        runs = [
+            (row["file_name"].decode(), int(row["run_number"]), int(row["primary"]))
+            for row in file.root[row_types.RUN_TABLE][:]
+        ]
+        return Source(Path(path), settings, file.root[row_types.TEL_TABLE][:], cameras, n_rows, runs, n_images)
 
 
 def known_runs(path):
     """Return {file name: {(run number, primary), ...}} of the runs that a dataset holds."""
     known = {}
-    with storage.open_dataset(path) as file:
-        for row in file.root[row_types.RUN_TABLE][:]:
-            known.setdefault(row["file_name"].decode(), set()).add((int(row["run_number"]), int(row["primary"])))
+    for name, *run in inspect(path).runs:
+        known.setdefault(name, set()).add(tuple(run))
     return known
+
+
+def repeats(sources):
+    """Return {path of a source: name of the file that has some of its events too}; the earlier source is left out.
+
+    Productions share run numbers, and so event numbers. Events are the same if their true showers are, too.
+    Tables are read only where a run number and primary come from two sources.
+    """
+    places = {}
+    for source in sources:
+        for name, *run in source.runs:
+            places.setdefault(tuple(run), {}).setdefault(source.path, name)
+    shared = {run for run, paths in places.items() if len(paths) > 1}
+    found, seen = {}, {}
+    for source in sources if shared else ():
+        here = {run: _showers(source.path, run) for run in shared & {tuple(run) for _, *run in source.runs}}
+        for run, events in here.items():
+            name = next((name for name, others in seen.get(run, ()) if not events.isdisjoint(others)), None)
+            if name:
+                found[source.path] = name
+        if source.path not in found:
+            for run, events in here.items():
+                seen.setdefault(run, []).append((places[run][source.path], events))
+    return found
+
+
+def _showers(path, run):
+    """Return the events of a run of a dataset as a set of bytes: event number and true shower."""
+    columns = [name for name, *_ in row_types.EVENT_COLUMNS if name != "reconstructed_energy"]
+    events = set()
+    with storage.damage(path), storage.open_dataset(path) as file:
+        for group in storage.events_groups(file):
+            for table in storage.events_tables(group).values():
+                is_run = (table.col("run_number") == run[0]) & (table.col("gamma_hadron_label") == run[1])
+                values = [table.col(name)[is_run] for name in columns]
+                rows = np.rec.fromarrays(values) if is_run.any() else []
+                events.update(row.tobytes() for row in rows)
+    return events
 
 
 def check_settings(source, settings):
@@ -160,6 +211,7 @@ def build(sources, target, folder, *, seed=None, split=None, attributes=None, pr
         Called after each source.
     """
     split = check_fractions(split) if split else None
+    _check_image_counts(sources)
     if len(sources) == 1 and seed is None and not split:
         _adopt(sources[0].path, Path(target), attributes or {})
         return
@@ -177,22 +229,27 @@ def build(sources, target, folder, *, seed=None, split=None, attributes=None, pr
         if split:
             file.root._v_attrs["split"] = ", ".join(f"{name} {fraction}" for name, fraction in split.items())
         storage.set_attributes(file.root, attributes or {})
-    scratch_path.unlink()
+    storage.remove(scratch_path)
+
+
+def _check_image_counts(sources):
+    """Raise DatasetError if tel_map could not point to all images."""
+    total = Counter()
+    for source in sources:
+        for group, arrays in source.n_images.items():
+            total.update({(group, tel_id): n_images for tel_id, n_images in arrays.items()})
+    for (group, tel_id), n_images in total.items():
+        if n_images > LARGEST_TEL_MAP:
+            raise DatasetError(
+                f"{sources[0].path}: {n_images} images of telescope {tel_id} in {group}, tel_map can point to "
+                f"{LARGEST_TEL_MAP}: write the rest to another dataset"
+            )
 
 
 def _adopt(part_path, target, attributes):
     """Make the only part, complete as it is, the output itself."""
-    with storage.open_file(part_path, "a") as file:
-        _forget_part(file)
-        storage.set_attributes(file.root, attributes)
+    storage.change_attributes(part_path, attributes, PART_ATTRIBUTES)
     storage.put_in_place(part_path, target)
-
-
-def _forget_part(file):
-    """Remove the attributes that only parts have."""
-    for name in ("fingerprint", "report"):
-        if name in file.root._v_attrs:
-            del file.root._v_attrs[name]
 
 
 class _Builder:
@@ -217,7 +274,7 @@ class _Builder:
         """Copy one source."""
         if self._steps is None:
             self._create_nodes(part)
-        self._file.root[row_types.RUN_TABLE].append(part.root[row_types.RUN_TABLE][:])
+        storage.append(self._file.root[row_types.RUN_TABLE], part.root[row_types.RUN_TABLE][:])
         for group in storage.events_groups(part):
             offsets = self._copy_images(group)
             for name, table in storage.events_tables(group).items():
@@ -243,8 +300,10 @@ class _Builder:
     # -- nodes of the new file, after the first source's ---------------------------------------------
 
     def _create_nodes(self, part):
-        storage.set_attributes(self._file.root, storage.user_attributes(part.root))
-        _forget_part(self._file)
+        attributes = storage.user_attributes(part.root)
+        storage.set_attributes(
+            self._file.root, {name: value for name, value in attributes.items() if name not in PART_ATTRIBUTES}
+        )
         self._copy_table(part.root[row_types.TEL_TABLE], "/")
         for camera in part.root[row_types.CAMERAS]._f_iter_nodes("Table"):
             self._copy_table(camera, f"/{row_types.CAMERAS}")
@@ -294,7 +353,7 @@ class _Builder:
         return Shuffle(step, n_rows, [self._seed, zlib.crc32(f"{group}/{name}".encode())], self._scratch)
 
     def _copy_table(self, table, where):
-        self._empty_table(table, where, table._v_name).append(table[:])
+        storage.append(self._empty_table(table, where, table._v_name), table[:])
 
     def _empty_table(self, table, where, name, n_rows=0):
         attributes = storage.user_attributes(table)

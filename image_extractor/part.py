@@ -97,7 +97,7 @@ class PartWriter:
         table = storage.create_table(
             self._file, where, name, row_types.dtype(columns), storage.filters("none"), attributes
         )
-        table.append(rows)
+        storage.append(table, rows)
 
     def add(self, energy_bin, values, dl1):
         """Add an event.
@@ -142,7 +142,7 @@ class PartWriter:
                 stored = self._stored_images([events[row][1][tel_id] for row in where], grid)
                 self._place(path, rows, where, position, tel_id, stored)
                 self.n_images[tel_id] += len(where)
-        self._file.get_node(path, row_types.EVENTS).append(rows)
+        storage.append(self._file.get_node(path, row_types.EVENTS), rows)
 
     def _stored_images(self, pixels, grid):
         charges = np.stack([charge for charge, _ in pixels])
@@ -157,7 +157,7 @@ class PartWriter:
         if self._mapped:
             array = self._file.get_node(path, name)
             rows["tel_map"][where, position] = np.arange(array.nrows, array.nrows + len(where))
-            array.append(stored)
+            storage.append(array, stored)
         else:
             rows["trig_list"][where, position] = 1
             rows[name][where] = stored

@@ -30,6 +30,8 @@ TELESCOPE_DATA, PARTICLES, PHOTOELECTRON_SUMS = 1204, 1205, 2026
 ARRAY_EVENT, TRIGGER, MC_SHOWER, MC_EVENT = 2010, 2009, 2020, 2021
 CALIBRATION_EVENT, CALIBRATION_PHOTOELECTRONS = 2028, 2034
 SYNC_SIZE = 4
+#: Bytes of an object that are believed without a look.
+LARGE = 64 << 20
 NESTED_HEADER_SIZE = 12
 
 #: Belongs to an event whose array data come later: kept, unparsed, until these are wanted.
@@ -134,10 +136,13 @@ class RunObjects:
         self._held.clear()
 
     def _whole(self, header, start=b""):
-        payload = io.BytesIO(bytes(header.content_size))
-        with payload.getbuffer() as buffer:  # read in place: events are large
-            buffer[: len(start)] = start
-            self.stream.fill(buffer[len(start) :])
+        if header.content_size > LARGE:  # or damaged: memory for what is there, not for what it says
+            payload = io.BytesIO(start + self.stream.read(header.content_size - len(start)))
+        else:
+            payload = io.BytesIO(bytes(header.content_size))
+            with payload.getbuffer() as buffer:  # read in place: events are large
+                buffer[: len(start)] = start
+                self.stream.fill(buffer[len(start) :])
         header.content_address = 0
         event_object = self.kinds.get(header.type, EventIOObject)(header, filehandle=payload)
         if header.type == MC_SHOWER and self.primary_id == -1:
@@ -184,6 +189,7 @@ class SimTelRun(SimTelEventSource):
         header_end = self.file_._file._next_header_pos
         self.file_._file.close()
         self.objects = RunObjects(path, header_end)
+        self._stat = _identity(path)
         self.objects.current_shower = lambda: self.file_.current_mc_shower
         self.file_._file = self.objects
         self.start_pos = self.objects.tell()
@@ -203,6 +209,15 @@ class SimTelRun(SimTelEventSource):
         with reading(self.input_url):
             self.objects.check_end()
 
+    def check_unchanged(self):
+        """Raise InputError if the file was changed or replaced while it was read."""
+        try:
+            same = _identity(self.input_url) == self._stat
+        except OSError:
+            same = False
+        if not same:
+            raise InputError(f"{self.input_url}: it changed while it was read: convert it when it is complete")
+
     @property
     def pointing(self):
         """Azimuth and altitude of the array [rad]."""
@@ -215,7 +230,7 @@ class SimTelRun(SimTelEventSource):
         azimuth, altitude = self.pointing
         return {
             "file_name": self.input_url.name,
-            "file_size": self.input_url.stat().st_size,
+            "file_size": self.objects.stream.size,
             "run_number": self.obs_id,
             "primary": self.objects.primary_id,
             "pointing_az": azimuth,
@@ -315,6 +330,12 @@ class reading:  # noqa: N801 - used as a with statement's verb
             raise InputError(f"{self._path}: truncated: it ends within the header of the run") from err
         reason = " ".join(str(err).split()) or "damaged or incomplete"
         raise InputError(f"{self._path}: can't be read as a simtel file: {type(err).__name__}: {reason}") from err
+
+
+def _identity(path):
+    """Return what is another when a file is written to, or replaced."""
+    stat = Path(path).stat()
+    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
 def _is_gzip(path):

@@ -1,7 +1,9 @@
 """HDF5 nodes as this package makes them, and files that appear whole or not at all."""
 
 import contextlib
+import errno
 import os
+import re
 import warnings
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import tables
 
 from . import row_types
 from .errors import DatasetError
+from .verification import Ledger, outline, verify
 
 #: A chunk is what is compressed, and read, at once: so many bytes of a table's rows, but one image. Trainings read
 #: images at random, and chunks of one image are merged as they are. See compression_benchmark.py.
@@ -92,11 +95,11 @@ def copy_images(source, target):
         rest = (0,) * (source.ndim - 1)
         for row in range(n_images):
             chunk, info = source.read_chunk((row, *rest)), source.chunk_info((row, *rest))
-            target.write_chunk((first + row, *rest), chunk, info.filter_mask)
+            write_chunk(target, (first + row, *rest), chunk, info.filter_mask)
         return
     step = rows_of(COPY_BYTES, source.rowsize)
     for row in range(0, n_images, step):
-        target.append(source[row : row + step])
+        append(target, source[row : row + step])
 
 
 def _stored_alike(source, target):
@@ -116,21 +119,83 @@ def user_attributes(node):
     return {name: node._v_attrs[name] for name in node._v_attrs._f_list("user")}
 
 
+def append(node, rows):
+    """Append rows to a table or array; those of a file under :func:`replacing` are compared when it is complete."""
+    if isinstance(node._v_file, _NewFile):
+        node._v_file.ledger.append(node, rows)
+    else:
+        node.append(rows)
+
+
+def write_chunk(node, coordinates, chunk, filter_mask):
+    """Write a chunk as it is stored; those of a file under :func:`replacing` are compared when it is complete."""
+    if isinstance(node._v_file, _NewFile):
+        node._v_file.ledger.write_chunk(node, coordinates, chunk, filter_mask)
+    else:
+        node.write_chunk(coordinates, chunk, filter_mask)
+
+
 @contextlib.contextmanager
 def replacing(path, folder=None):
     """Write a new HDF5 file that takes the place of `path` when the block ends well, and not before.
 
     Yields the open file, under a temporary name in `folder` (default: that of `path`), which must be
     on the same file system.
+
+    Raises
+    ------
+    OSError
+        If something could not be written. The finished file is read again to be sure of it.
     """
     path = Path(path)
     temporary = Path(folder or path.parent) / f"{path.name}.{os.getpid()}{TEMPORARY}"
     try:
-        with open_file(temporary, "w") as file:
-            yield file
-        put_in_place(temporary, path)
+        with hdf5_errors(path):
+            with _NewFile(temporary) as file:
+                ledger = file.ledger
+                yield file
+                file.flush()
+                expected = outline(file)
+            with PlainFile(str(temporary)) as written:
+                verify(written, expected, ledger)
+            put_in_place(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        remove(temporary)
+
+
+def remove(path):
+    """Remove a temporary file if it is there; one that can't be removed is no reason to fail."""
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def damage(path):
+    """Raise whatever a damaged dataset makes PyTables raise on reading as one DatasetError that names the file."""
+    try:
+        yield
+    except DatasetError:
+        raise
+    except MemoryError as err:
+        raise DatasetError(f"{path}: damaged: it asks for more memory than there is") from err
+    except (tables.HDF5ExtError, tables.NodeError, OSError, ValueError, TypeError, LookupError, AttributeError) as err:
+        reason = " ".join(str(err).split()) if not isinstance(err, tables.HDF5ExtError) else "HDF5 can't read it"
+        raise DatasetError(f"{path}: damaged, or not a whole image_extractor dataset: {reason}") from err
+
+
+@contextlib.contextmanager
+def hdf5_errors(path):
+    """Raise what HDF5 could not do as an OSError, in one line that names the file."""
+    try:
+        yield
+    except tables.HDF5ExtError as err:
+        found = re.findall(r"errno = (\d+)", " ".join(str(entry[-1]) for entry in err.h5backtrace or ()))
+        number = int(found[0]) if found else errno.EIO
+        raise OSError(number, os.strerror(number), str(path)) from err
+    except OSError as err:
+        if err.filename is not None or err.errno is None:
+            raise
+        raise OSError(err.errno, err.strerror, str(path)) from err
 
 
 def put_in_place(finished, path):
@@ -141,24 +206,63 @@ def put_in_place(finished, path):
     sync_folder(path.parent)
 
 
+def change_attributes(path, new, removed=()):
+    """Set and remove attributes of the root of a finished file, and make sure that they got there."""
+    with hdf5_errors(path):
+        with open_file(path, "a") as file:
+            for name in removed:
+                if name in file.root._v_attrs:
+                    del file.root._v_attrs[name]
+            set_attributes(file.root, new)
+            file.flush()
+            expected = outline(file)
+        with PlainFile(str(path)) as written:
+            verify(written, expected, Ledger())
+
+
 def sync_folder(folder):
     """Make a rename last: the folder's entry, too, must reach the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError:  # not every network file system can; the rename itself is still atomic
-        pass
-    finally:
-        os.close(descriptor)
+    with contextlib.suppress(OSError):  # not every network file system can; the rename itself is still atomic
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+class _PlainMixin:
+    """Attributes of untrusted files: PyTables would unpickle whatever looks like a pickle, and so run its code."""
+
+    def _g_getattr(self, node, name):
+        value = super()._g_getattr(node, name)
+        looks_pickled = isinstance(value, np.bytes_) and value.endswith(b".")
+        return bytes(value) if looks_pickled and isinstance(node._v_file, PlainFile) else value
+
+
+for owner in (tables.Node, tables.node.NotLoggedMixin):  # for the files below alone; others are as ever
+    owner._AttributeSet = type("_PlainAttributeSet", (_PlainMixin, owner._AttributeSet), {})
+
+
+class PlainFile(tables.File):
+    """An HDF5 file of which nothing is ever unpickled."""
+
+
+class _NewFile(PlainFile):
+    """A file that notes what is written to it."""
+
+    def __init__(self, path):
+        super().__init__(str(path), "w")
+        self.ledger = Ledger()
 
 
 def open_file(path, mode="r"):
     """Open an HDF5 file; one that is truncated, locked or no HDF5 file raises DatasetError in one line."""
     try:
-        return tables.open_file(str(path), mode)
+        return PlainFile(str(path), mode)
     except (tables.HDF5ExtError, OSError) as err:
         if mode != "r":
-            raise
+            with hdf5_errors(path):
+                raise
         reason = "no such file" if isinstance(err, FileNotFoundError) else "not a readable HDF5 file"
         raise DatasetError(f"{path}: {reason}") from err
 
@@ -181,6 +285,16 @@ def open_dataset(path):
         file.close()
         raise DatasetError(f"{path}: format {found} is newer than {row_types.FORMAT_VERSION}; update image_extractor")
     return file
+
+
+def check_kinds(file):
+    """Raise DatasetError unless tables are tables: other nodes of these names could hold Python objects."""
+    nodes = [file.root[row_types.TEL_TABLE], file.root[row_types.RUN_TABLE]]
+    for group in events_groups(file):
+        nodes += events_tables(group).values()
+    for node in nodes:
+        if not isinstance(node, tables.Table):
+            raise DatasetError(f"{file.filename}: {node._v_pathname} is no table")
 
 
 def events_groups(file):

@@ -4,6 +4,10 @@ A step takes blocks of rows with ``add`` and passes on what it still holds with 
 one is a table. Memory is bounded by BLOCK_BYTES whatever the size of the tables.
 """
 
+import errno
+import itertools
+import zlib
+
 import numpy as np
 
 from . import storage
@@ -17,7 +21,9 @@ def blocks(node, start=0, stop=None):
     stop = node.nrows if stop is None else stop
     step = storage.rows_of(BLOCK_BYTES, node.rowsize)
     for first in range(start, stop, step):
-        yield node[first : min(first + step, stop)]
+        with storage.damage(node._v_file.filename):
+            rows = node[first : min(first + step, stop)]
+        yield rows
 
 
 class Append:
@@ -28,7 +34,7 @@ class Append:
 
     def add(self, rows):
         """Take a block of rows."""
-        self._table.append(rows)
+        storage.append(self._table, rows)
 
     def finish(self):
         """Write what is left to the file."""
@@ -58,6 +64,7 @@ class Shuffle:
         self._random = np.random.default_rng(seed)
         self._buckets = None
         self._held = []
+        self._checksums = []
 
     def add(self, rows):
         """Take a block of rows."""
@@ -65,6 +72,7 @@ class Shuffle:
             self._buckets = -(-self._n_rows * rows.dtype.itemsize // BLOCK_BYTES) if len(rows) else None
             if self._buckets and self._buckets > 1:
                 self._held = [self._bucket(rows.dtype) for _ in range(self._buckets)]
+                self._checksums = [0] * self._buckets
         if not self._buckets or self._buckets == 1:
             self._held.append(rows)
             return
@@ -72,8 +80,10 @@ class Shuffle:
         bucket = (self._random.random(len(rows)) * self._buckets).astype(np.int64)
         order = np.argsort(bucket, kind="stable")
         edges = np.searchsorted(bucket[order], np.arange(self._buckets + 1))
-        for table, first, last in zip(self._held, edges[:-1], edges[1:], strict=True):
-            table.append(rows[order[first:last]])
+        for i, (first, last) in enumerate(itertools.pairwise(edges)):
+            dealt = rows[order[first:last]]
+            self._checksums[i] = zlib.crc32(dealt, self._checksums[i])
+            self._held[i].append(dealt)
 
     def _bucket(self, dtype):
         group = self._scratch.root
@@ -83,9 +93,12 @@ class Shuffle:
     def finish(self):
         """Permute and pass on the buckets."""
         if self._buckets and self._buckets > 1:
-            for table in self._held:
+            for table, checksum in zip(self._held, self._checksums, strict=True):
                 table.flush()
-                self._pass_on(table[:])
+                rows = table[:]
+                if zlib.crc32(rows) != checksum:  # what HDF5 could not write it does not always say
+                    raise OSError(errno.EIO, "rows put aside to be shuffled are lost; is the disk full, or failing?")
+                self._pass_on(rows)
                 table.remove()
         elif self._held:
             self._pass_on(np.concatenate(self._held))

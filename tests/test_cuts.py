@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tables
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from image_extractor import cuts
@@ -40,6 +40,7 @@ def file_format(request):
 
 
 @pytest.mark.parametrize("file_format", cuts.FORMATS)
+@settings(max_examples=20, deadline=None)  # a process each
 @given(entries=dictionaries)
 def test_what_is_saved_is_loaded(tmp_path_factory, file_format, entries):
     path = tmp_path_factory.mktemp("cuts") / "cuts"

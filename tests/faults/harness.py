@@ -1,0 +1,112 @@
+"""Runs of the command that are disturbed at a chosen step, and what they leave behind."""
+
+import atexit
+import errno
+import functools
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+
+COUNT, FAIL_ONCE, FAIL_FROM, KILL = range(4)
+
+
+@dataclass
+class Ended:
+    """How a run ended: its exit code (negative: the signal; None: it hung), what it said, the steps it took."""
+
+    code: int | None
+    stderr: str
+    steps: list = field(repr=False)
+
+    @property
+    def errors(self):
+        return [line for line in self.stderr.splitlines() if line.startswith("ERROR: ")]
+
+    def improper(self):
+        """Say what a user should not have seen; '' if nothing."""
+        if self.code is None:
+            return "it hung"
+        if "Traceback" in self.stderr:
+            return f"a traceback: {self.stderr.strip().splitlines()[-1]}"
+        if self.code in (1, 2) and not self.errors:
+            return f"exit code {self.code} without a word"
+        if self.code not in (0, 1, 2, 130, 143, -9):
+            return f"exit code {self.code}"
+        return ""
+
+
+class Server:
+    """A process that forks into runs of the command; see server.py."""
+
+    def __init__(self, library, folder):
+        self._folder = folder
+        environment = os.environ | {"LD_PRELOAD": str(library)}
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", str(HERE / "server.py")],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
+        )  # fmt: skip
+
+    def run(self, arguments, folder, at=0, action=COUNT, number=errno.ENOSPC, timeout=60, limits=None):
+        """Run the command with --jobs 1; the step `at` below `folder` fails with errno `number`, or kills."""
+        paths = {name: str(self._folder / name) for name in ("stdout", "stderr", "steps")}
+        request = {
+            "arguments": [*map(str, arguments), "--jobs", "1"], "folder": str(folder), "at": at, "action": action,
+            "errno": number, "timeout": timeout, "limits": limits or {}, **paths,
+        }  # fmt: skip
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        answer = json.loads(self._process.stdout.readline())
+        stderr, steps = (Path(paths[name]).read_text() for name in ("stderr", "steps"))
+        return Ended(answer["code"], stderr, steps.splitlines())
+
+    def close(self):
+        self._process.stdin.close()
+        self._process.wait(20)
+
+
+def build_library(folder):
+    """Compile failing_io.c; skip the test where that can't be done."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None or not sys.platform.startswith("linux"):
+        pytest.skip("needs Linux and a C compiler, to make calls of the system fail")
+    library = folder / "failing_io.so"
+    command = [compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(HERE / "failing_io.c"), "-ldl"]
+    subprocess.run(command, check=True, capture_output=True)
+    return library
+
+
+@functools.cache
+def shared_server():
+    """Return the server of this test process; it ends with it."""
+    folder = Path(tempfile.mkdtemp(prefix="faults_"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    found = Server(build_library(folder), folder)
+    atexit.register(found.close)
+    return found
+
+
+@pytest.fixture
+def server():
+    """Runs the command in forks of one process; see Server."""
+    return shared_server()
+
+
+@pytest.fixture(scope="session")
+def small_runs(tmp_path_factory):
+    """Two runs of three events and two telescopes, .gz and .zst."""
+    from image_extractor.demo import write_demo_file
+
+    folder = tmp_path_factory.mktemp("small")
+    paths = [folder / "run1.simtel.gz", folder / "run2.simtel.zst"]
+    for run, path in enumerate(paths, 1):
+        write_demo_file(path, events=3, telescopes="SSTC:2", run=run)
+    return paths

@@ -1,0 +1,239 @@
+"""Datasets that are damaged, newer, hostile or not ours: refused untouched; and runs that want the same output."""
+
+import os
+import pickle
+import random
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tables
+from harness import server, small_runs
+from reading import content
+from tally import Tally, chosen
+
+from image_extractor import DatasetError, merge, storage, workspace
+
+
+@pytest.fixture
+def config(make_config):
+    return make_config(telescope_type_mode="SST", storage_mode="mapped", image_scale_factor=1)
+
+
+@pytest.fixture
+def dataset(server, small_runs, config, tmp_path):
+    output = tmp_path / "out" / "o.h5"
+    output.parent.mkdir()
+    assert server.run([small_runs[0], output, config], tmp_path).code == 0
+    return output
+
+
+def test_truncated_output(server, small_runs, config, dataset, record_property):
+    data = dataset.read_bytes()
+    tally = Tally(record_property, "appending to a truncated dataset")
+    dice = random.Random(3)
+    for size in chosen([dice.randrange(len(data)) for _ in range(100)], 5):
+        dataset.write_bytes(data[:size])
+        ended = server.run([small_runs[1], dataset, config], dataset.parent)
+        if ended.improper() or ended.code != 2 or len(ended.errors) != 1 or dataset.read_bytes() != data[:size]:
+            tally.lost(size, f"{ended}")
+        else:
+            tally.survived("refused, untouched")
+    tally.finish()
+
+
+def test_damaged_output(server, small_runs, config, dataset, record_property):
+    """A block of zeros somewhere: refused, or copied with every row that can be read; never a traceback."""
+    data = dataset.read_bytes()
+    tally = Tally(record_property, "appending to a dataset with a block of zeros")
+    dice = random.Random(4)
+    for place in chosen([dice.randrange(len(data)) for _ in range(100)], 5):
+        damaged = data[:place] + bytes(512) + data[place + 512 :]
+        dataset.write_bytes(damaged)
+        ended = server.run([small_runs[1], dataset, config], dataset.parent)
+        untouched = len(ended.errors) == 1 and dataset.read_bytes() == damaged
+        if ended.improper() or (ended.code and not untouched):
+            tally.lost(place, f"{ended}")
+        else:
+            tally.survived("refused, untouched" if ended.code else "appended")
+    tally.finish()
+
+
+@pytest.mark.parametrize("action", ["append", "shuffle", "split"])
+@pytest.mark.parametrize("what", ["newer", "not ours", "no version", "text"])
+def test_refused_untouched(what, action, server, small_runs, config, dataset):
+    if what == "text":
+        dataset.write_text("my thesis")
+    else:
+        with tables.open_file(dataset, "a") as file:
+            if what == "newer":
+                file.root._v_attrs["format_version"] = "99.0"
+            elif what == "no version":
+                file.root._v_attrs["format_version"] = "many"
+            else:
+                del file.root._v_attrs["format"]
+    before = dataset.read_bytes()
+    if action == "append":
+        ended = server.run([small_runs[1], dataset, config], dataset.parent)
+        assert (ended.code, len(ended.errors)) == (2, 1), ended
+        assert not ended.improper()
+    else:
+        with pytest.raises(DatasetError):
+            merge.rewrite(dataset, **({"seed": 1} if action == "shuffle" else {"split": {"Training": 1.0}}))
+    assert dataset.read_bytes() == before
+    assert list(dataset.parent.iterdir()) == [dataset]
+
+
+class Touch:
+    def __init__(self, path):
+        self._path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self._path),)
+
+
+@pytest.mark.parametrize("where", ["/", "/Tel_Table", "/Run_Table", "/E0", "/E0/Events", "/Cameras", "/E0/T1"])
+def test_attributes_are_never_unpickled(where, dataset, tmp_path):
+    mark = tmp_path / "mark"
+    with tables.open_file(dataset, "a") as file:
+        node = file.get_node(where)
+        for name in ("format_version", "CLASS", "note"):
+            if name != "format_version" or where == "/":
+                node._v_attrs[name] = np.bytes_(pickle.dumps(Touch(mark), 0))
+    try:
+        source = merge.inspect(dataset)
+        merge.build([source], tmp_path / "copy.h5", tmp_path)
+    except DatasetError:
+        pass
+    assert not mark.exists()
+
+
+def test_nodes_that_hold_objects_are_refused(dataset, tmp_path):
+    mark = tmp_path / "mark"
+    with tables.open_file(dataset, "a") as file:
+        file.remove_node("/Run_Table")
+        file.create_vlarray("/", "Run_Table", tables.ObjectAtom()).append(Touch(mark))
+    with pytest.raises(DatasetError, match="is no table"):
+        merge.inspect(dataset)
+    assert not mark.exists()
+
+
+def test_others_attributes_are_as_ever(tmp_path):
+    """Files that a user opens with PyTables are not ours to guard."""
+    with tables.open_file(tmp_path / "mine.h5", "w") as file:
+        file.root._v_attrs["mine"] = {"a": [1, None]}
+    with tables.open_file(tmp_path / "mine.h5") as file:
+        assert file.root._v_attrs["mine"] == {"a": [1, None]}
+
+
+@pytest.mark.parametrize("loss", ["row", "attribute", "node"])
+def test_what_is_not_written_is_noticed(loss, tmp_path):
+    """What HDF5 could not write, and kept quiet about."""
+    with pytest.raises(OSError, match="not all that was written"):
+        write_with(loss, tmp_path / "o.h5")
+    assert not list(tmp_path.iterdir())
+
+
+def write_with(loss, path):
+    with storage.replacing(path) as file:
+        table = storage.create_table(file, "/", "t", np.dtype([("a", "<i8")]), storage.filters("none"), {"b": 1})
+        storage.append(table, np.arange(10).astype([("a", "<i8")]))
+        table.flush()
+        lose(loss, file)
+
+
+def lose(loss, file):
+    from image_extractor import verification
+
+    if loss == "row":
+        file.root.t.modify_column(3, column=[77], colname="a")
+    else:
+        whole = verification.outline(file)
+        original = storage.outline
+
+        def outline(_):
+            storage.outline = original
+            return whole
+
+        storage.outline = outline
+        if loss == "attribute":
+            del file.root.t._v_attrs["b"]
+        else:
+            file.remove_node("/t")
+
+
+# -- two runs, one output -----------------------------------------------------------------------------
+
+
+HOLD = "import sys, time; from image_extractor.workspace import workspace\nwith workspace(sys.argv[1]): print(1, flush=True); time.sleep(60)"
+
+
+def test_stale_lock_of_a_killed_run(tmp_path):
+    """The next run on this machine has it at once."""
+    holder = subprocess.Popen([sys.executable, "-P", "-c", HOLD, tmp_path / "o.h5"], stdout=subprocess.PIPE)
+    holder.stdout.readline()
+    with (
+        pytest.raises(DatasetError, match=f"in use by another run .*pid {holder.pid}"),
+        workspace.workspace(tmp_path / "o.h5"),
+    ):
+        pass
+    holder.kill()
+    holder.communicate()
+    start = time.monotonic()
+    with workspace.workspace(tmp_path / "o.h5"):
+        assert time.monotonic() - start < workspace.SILENCE / 2
+
+
+@pytest.mark.parametrize("lives", [False, True])
+@pytest.mark.parametrize("has_locks", [True, False])
+def test_lock_of_a_run_on_another_machine(lives, has_locks, tmp_path, monkeypatch):
+    """On shared file systems, locks may hold on one machine only, or there may be none."""
+    monkeypatch.setattr(workspace, "SILENCE", 2.0)
+    if not has_locks:
+        monkeypatch.setattr(workspace.fcntl, "flock", no_locks)
+    (tmp_path / "o.h5.parts").mkdir()
+    lock = tmp_path / "o.h5.parts" / "lock"
+    lock.write_text("elsewhere pid 1\n")
+    touch = subprocess.Popen(
+        [sys.executable, "-c", "import os, sys, time\nwhile True: os.utime(sys.argv[1]); time.sleep(0.1)", lock]
+    )
+    if not lives:
+        touch.kill()
+        touch.wait()
+    try:
+        if lives:
+            time.sleep(0.3)
+            with (
+                pytest.raises(DatasetError, match=r"in use by another run \(elsewhere pid 1"),
+                workspace.workspace(tmp_path / "o.h5"),
+            ):
+                pass
+        else:
+            with workspace.workspace(tmp_path / "o.h5"):
+                assert lock.read_text() == f"{socket.gethostname()} pid {os.getpid()}\n"
+    finally:
+        touch.kill()
+        touch.wait()
+
+
+def no_locks(*_):
+    raise OSError(95, "Operation not supported")
+
+
+def test_two_runs_at_once(small_runs, config, tmp_path):
+    """Both are started at the same time: one does the work, or one after the other; never both."""
+    output = tmp_path / "o.h5"
+    arguments = [small_runs[0].parent / "*", output, config, "--jobs", 1]
+    command = [sys.executable, "-P", "-m", "image_extractor", *map(str, arguments)]
+    runs = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [run.communicate(timeout=200)[1] for run in runs]
+    codes = sorted(run.returncode for run in runs)
+    assert codes in ([0, 2], [0, 0]), said
+    if codes == [0, 2]:
+        loser = next(text for run, text in zip(runs, said, strict=True) if run.returncode == 2)
+        assert "in use by another run" in loser
+    assert content(output)["/Run_Table"][0][1] == (2,)
+    assert not (tmp_path / "o.h5.parts").exists()

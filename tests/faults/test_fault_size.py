@@ -1,0 +1,68 @@
+"""Sizes at which other programs break: 2^31 bytes, rows and numbers, hundreds of telescopes."""
+
+import numpy as np
+import pytest
+import tables
+from harness import server, small_runs
+from tally import IS_LONG
+
+from image_extractor import merge, storage
+from image_extractor.errors import DatasetError
+
+
+@pytest.mark.parametrize("storage_mode", ["all", "mapped"])
+def test_hundreds_of_telescopes(storage_mode, make_config, tmp_path, server):
+    """HDF5 keeps the description of a table, and attributes, in 64 kB."""
+    from image_extractor.demo import write_demo_file
+
+    write_demo_file(tmp_path / "many.simtel", events=2, telescopes="SSTC:400", energy=(20.0, 50.0))
+    config = make_config(
+        telescope_type_mode="ALL", storage_mode=storage_mode, image_mode="PIXELS_1C", image_scale_factor=1
+    )
+    ended = server.run([tmp_path / "many.simtel", tmp_path / "o.h5", config], tmp_path, timeout=300)
+    assert not ended.improper()
+    assert ended.code == 0, ended.stderr
+    with tables.open_file(tmp_path / "o.h5") as file:
+        assert len(file.root.Tel_Table) == 400
+        events = file.root.E0.Events
+        n_images = events[:]["tel_map"] >= 0 if storage_mode == "mapped" else events[:]["trig_list"] > 0
+        assert n_images.sum() == file.root.Run_Table[0]["images"] > 0
+
+
+@pytest.mark.skipif(not IS_LONG, reason="in the long part only")
+def test_more_than_2_to_31_bytes(tmp_path):
+    """Rows are in place after the merge, beyond every 32-bit offset."""
+    dtype = np.dtype([("event_number", "<i8"), ("filler", "<u1", (1 << 20,))])
+    with storage.replacing(tmp_path / "o.h5") as file:
+        table = storage.create_table(file, "/", "Events", dtype, storage.filters("none"), {})
+        for number in range(2100):
+            row = np.zeros(1, dtype)
+            row["event_number"], row["filler"] = number, number % 251
+            storage.append(table, row)
+    assert (tmp_path / "o.h5").stat().st_size > 2**31
+    with tables.open_file(tmp_path / "o.h5") as file:
+        assert file.root.Events[2099]["event_number"] == 2099
+        assert (file.root.Events[2099]["filler"] == 2099 % 251).all()
+
+
+def test_more_images_than_a_row_can_point_to(small_runs, make_config, server, tmp_path):
+    """tel_map has 32 bits: one line, and the output as it was."""
+    config = make_config(telescope_type_mode="SST", storage_mode="mapped", image_scale_factor=1)
+    output = tmp_path / "o.h5"
+    assert server.run([small_runs[0], output, config], tmp_path).code == 0
+    with tables.open_file(output, "a") as file:
+        file.root.E0.T1.truncate(2**31 - 2)  # its chunks are never made
+    before = output.stat()
+    with pytest.raises(DatasetError, match="images of telescope 1"):
+        merge.build([merge.inspect(output), merge.inspect(output)], output, tmp_path)
+    assert output.stat().st_ino == before.st_ino
+
+
+def test_event_numbers_beyond_32_bits(small_runs, make_config, server, tmp_path):
+    config = make_config(telescope_type_mode="SST", storage_mode="mapped", image_scale_factor=1)
+    assert server.run([small_runs[0], tmp_path / "o.h5", config], tmp_path).code == 0
+    with tables.open_file(tmp_path / "o.h5", "a") as file:
+        file.root.E0.Events.modify_column(column=np.array([2**31, 2**40, 2**62]), colname="event_number")
+    merge.rewrite(tmp_path / "o.h5", seed=1)
+    with tables.open_file(tmp_path / "o.h5") as file:
+        assert set(file.root.E0.Events.col("event_number")) == {2**31, 2**40, 2**62}

@@ -1,0 +1,92 @@
+"""Every write, truncation, flush, rename and removal on the way fails, or is the last thing the run does."""
+
+import errno
+import shutil
+
+import pytest
+from harness import COUNT, FAIL_FROM, FAIL_ONCE, KILL, server, small_runs
+from reading import content
+from tally import IS_LONG, Tally, chosen
+
+ACTIONS = {"fails once": FAIL_ONCE, "fails from there on": FAIL_FROM, "kills": KILL}
+VARIANTS = [("mapped", "zstd"), ("all", "none"), ("mapped", "none")]
+
+
+@pytest.fixture(params=["afresh", "append"])
+def goal(request):
+    return request.param
+
+
+@pytest.mark.parametrize(("storage", "compression"), VARIANTS)
+@pytest.mark.parametrize("action", ACTIONS)
+def test_every_step(action, storage, compression, goal, server, small_runs, make_config, tmp_path, record_property):
+    """OUTPUT is what it was or what it was to be; one line says what happened; the same command finishes the work."""
+    if not IS_LONG and (storage, compression) != VARIANTS[0]:
+        pytest.skip("in the long part only")
+    config = make_config(
+        storage_mode=storage, output_compression=compression, telescope_type_mode="SST", image_scale_factor=1
+    )
+    start, folder, output = tmp_path / "start", tmp_path / "out", tmp_path / "out" / "dataset.h5"
+    options = "--shuffle", "--split"
+    start.mkdir()
+    if goal == "append":
+        assert server.run([small_runs[0], start / "dataset.h5", config, *options], folder).code == 0
+    arguments = [small_runs[0].parent / "*", output, config, *options]
+
+    def disturbed(at, kind, number=errno.ENOSPC):
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(start, folder)
+        return server.run(arguments, folder, at, kind, number)
+
+    n_steps = len(disturbed(0, COUNT).steps)
+    new = content(output)
+    old = content(start / "dataset.h5") if goal == "append" else None
+    tally = Tally(record_property, f"{action}, {goal}, {storage}, {compression}")
+    for at in chosen(range(1, n_steps + 1), 4):
+        number = errno.ENOSPC if at % 2 else errno.EIO
+        ended = disturbed(at, ACTIONS[action], number)
+        why = judge(ended, output, old, new, action)
+        if not why:
+            again = server.run(arguments, folder)
+            why = "" if again.code == 0 and content(output) == new else f"not finished by the same command: {again}"
+        if not why and list(folder.iterdir()) != [output]:
+            why = f"left behind: {sorted(path.name for path in folder.iterdir())}"
+        if why:
+            tally.lost(f"step {at}, {ended.steps[at - 1 :][:1]}", why)
+        else:
+            tally.survived("without harm" if ended.code == 0 else "killed" if ended.code == -9 else "in one line")
+    tally.finish()
+
+
+def judge(ended, output, old, new, action):
+    """Say what is wrong after a disturbed run; '' if nothing."""
+    if ended.improper():
+        return ended.improper()
+    try:
+        found = content(output) if output.exists() else None
+    except Exception as err:  # noqa: BLE001 - PyTables has many
+        return f"broken: {str(err).splitlines()[-1]}"
+    if found not in (old, new):
+        return f"exit code {ended.code} and another content"
+    if ended.code == 0 and found != new:
+        return "exit code 0 without the output"
+    if ended.code in (1, 2) and len(ended.errors) != 1:
+        return f"{len(ended.errors)} lines: {ended.stderr}"
+    if action == "fails once" and list(output.parent.glob("**/*.tmp")) and ended.code != 0:
+        return "temporary files are left"
+    return ""
+
+
+@pytest.mark.parametrize("limit", [100, 10_000, 60_000])
+def test_limit_of_file_size(limit, server, small_runs, make_config, tmp_path, record_property):
+    """RLIMIT_FSIZE, as a quota has it."""
+    config = make_config(telescope_type_mode="SST", storage_mode="mapped", output_compression="none")
+    (tmp_path / "out").mkdir()
+    arguments = [small_runs[0], tmp_path / "out" / "o.h5", config]
+    tally = Tally(record_property, f"RLIMIT_FSIZE {limit}")
+    ended = server.run(arguments, tmp_path / "out", limits={"RLIMIT_FSIZE": limit})
+    if ended.improper() or ended.code != 1 or len(ended.errors) != 1 or (tmp_path / "out" / "o.h5").exists():
+        tally.lost(limit, str(ended))
+    else:
+        tally.survived("in one line")
+    tally.finish()
