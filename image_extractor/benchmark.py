@@ -115,9 +115,9 @@ def commands(path, events, focal_length, folder, n_files):
     python = sys.executable
     snippets = {"i": IMPORTS, "j": OUR_IMPORTS, "a": DECOMPRESS, "b": EVENTIO, "c": SOURCE, "d": CALIBRATOR}
     result = {letter: [python, "-c", code, path] for letter, code in snippets.items()}
-    options = ["--write-images", "--no-write-parameters", "--overwrite", "--SimTelEventSource.focal_length_choice"]
+    options = ["--write-images", "--no-write-parameters", "--overwrite", "--provenance-log", folder / "provenance.log"]
     result["e"] = [python, "-m", "ctapipe.tools.process", "-i", path, "-o", folder / "ctapipe.h5", *options]
-    result["e"].append(focal_length)
+    result["e"] += ["--SimTelEventSource.focal_length_choice", focal_length]
     (folder / "tenth.pkl").write_bytes(pickle.dumps(dict.fromkeys(events[::10], (0, 1.0))))
     for use_dict in (True, False):
         (folder / f"{use_dict}.config").write_text(CONFIG.format(use_pkl_dict=use_dict))

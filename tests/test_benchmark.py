@@ -9,15 +9,19 @@ import pytest
 from image_extractor import ImageExtractor, benchmark
 
 
-def run(module, *arguments):
+def run(module, *arguments, folder=None):
     command = [sys.executable, "-P", "-m", f"image_extractor.{module}", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False, cwd=folder)
 
 
 def test_every_step_is_measured(production, tmp_path):
-    report = tmp_path / "report.json"
-    result = run("benchmark", production[0], "--repeats", 1, "--files", 2, "--json", report, "--folder", tmp_path)
+    report, here = tmp_path / "report.json", tmp_path / "here"
+    here.mkdir()
+    result = run(
+        "benchmark", production[0], "--repeats", 1, "--files", 2, "--json", report, "--folder", tmp_path, folder=here
+    )
     assert result.returncode == 0, result.stderr
+    assert not list(here.iterdir())  # ctapipe-process leaves its log nowhere else
     numbers = json.loads(report.read_text())
     steps = {row["step"]: row for row in numbers["steps"]}
     assert set(steps) == set(benchmark.NAMES)
