@@ -115,8 +115,13 @@ def set_attributes(node, attributes):
 
 
 def user_attributes(node):
-    """Return the attributes of a node that are not HDF5's or PyTables' own."""
-    return {name: node._v_attrs[name] for name in node._v_attrs._f_list("user")}
+    """Return the attributes of a node that are not HDF5's or PyTables' own; raise DatasetError for a pickle."""
+    attributes = {name: node._v_attrs[name] for name in node._v_attrs._f_list("user")}
+    for name, value in attributes.items():
+        if isinstance(value, bytes) and not isinstance(value, np.generic):
+            where = f"{node._v_file.filename}: {node._v_pathname}"
+            raise DatasetError(f"{where}: its attribute {name} is a Python object, which is not read")
+    return attributes
 
 
 def append(node, rows):
@@ -276,15 +281,22 @@ def open_dataset(path):
         If it is not one, or of a newer format.
     """
     file = open_file(path)
-    attributes = file.root._v_attrs
-    found = getattr(attributes, "format_version", None)
-    if getattr(attributes, "format", None) != row_types.FORMAT_NAME or found is None:
+    try:
+        with damage(path):
+            _check_format(file, path)
+    except BaseException:
         file.close()
-        raise DatasetError(f"{path}: not an image_extractor dataset")
-    if int(str(found).split(".")[0]) > int(row_types.FORMAT_VERSION.split(".")[0]):
-        file.close()
-        raise DatasetError(f"{path}: format {found} is newer than {row_types.FORMAT_VERSION}; update image_extractor")
+        raise
     return file
+
+
+def _check_format(file, path):
+    attributes = file.root._v_attrs
+    found = re.fullmatch(r"(\d+)\.\d+", str(getattr(attributes, "format_version", "")))
+    if str(getattr(attributes, "format", None)) != row_types.FORMAT_NAME or found is None:
+        raise DatasetError(f"{path}: not an image_extractor dataset")
+    if int(found[1]) > int(row_types.FORMAT_VERSION.split(".")[0]):
+        raise DatasetError(f"{path}: format {found[0]} is newer than {row_types.FORMAT_VERSION}; update image_extractor")
 
 
 def check_kinds(file):
