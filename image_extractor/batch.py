@@ -1,10 +1,13 @@
 """Many files: conversion in worker processes, resume, merge, and a report on each file."""
 
 import concurrent.futures
+import contextlib
+import errno
 import json
 import logging
 import multiprocessing
 import os
+import signal
 import threading
 from collections import Counter
 from concurrent.futures.process import BrokenProcessPool
@@ -275,7 +278,7 @@ def _in_process(extractor, tasks, progress):
 
 def _in_workers(extractor, tasks, jobs, progress):
     """Yield (index, run) as workers finish them; what was under way when one died is tried again, one by one."""
-    waiting, deaths = dict(enumerate(tasks)), Counter()
+    waiting, deaths, n_idle = dict(enumerate(tasks)), Counter(), 0
     while waiting:
         suspects = [index for index in deaths if index in waiting]
         batch = {suspects[0]: waiting[suspects[0]]} if suspects else dict(waiting)
@@ -285,8 +288,11 @@ def _in_workers(extractor, tasks, jobs, progress):
                     del waiting[index]
                     yield index, result
                 continue
-            except BrokenProcessPool:
+            except BrokenProcessPool as err:
                 deaths.update(pool.under_way())
+                n_idle += not pool.under_way()
+                if n_idle > MAX_DEATHS:
+                    raise OSError(errno.EAGAIN, "worker processes can't be started, or are ended at once") from err
         for index in [index for index in waiting if deaths[index] >= MAX_DEATHS]:
             reason = f"{waiting.pop(index).file}: its worker process died {MAX_DEATHS} times"
             yield index, {"file": str(tasks[index].file), "status": "failed", "reason": reason}
@@ -300,6 +306,7 @@ class _Pool:
         methods = multiprocessing.get_all_start_methods()
         context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
         context.set_forkserver_preload(["image_extractor.simtel", "image_extractor.part", "ctapipe.calib"])
+        _start_fork_server(methods)
         self._messages = context.SimpleQueue()
         self._progress, self._workers = progress, workers
         self._executor = concurrent.futures.ProcessPoolExecutor(
@@ -316,12 +323,12 @@ class _Pool:
     def __exit__(self, kind, err, traceback):
         # on an error, or Ctrl-C, work in progress is of no use
         processes = list((self._executor._processes or {}).values())
-        self._executor.shutdown(wait=kind is None, cancel_futures=True)
         if kind is not None:
-            for process in processes:
+            for process in processes:  # before the queues go, of which a worker that just starts would complain
                 process.kill()
             for process in processes:
                 process.join()
+        self._executor.shutdown(wait=kind is None, cancel_futures=True)
 
     def map(self, tasks):
         """Yield (index, run) of {index: task} as they finish; a few tasks a worker are under way at a time."""
@@ -332,7 +339,7 @@ class _Pool:
                 index, task = next(queue, (None, None))
                 pending = task is not None
                 if pending:
-                    self._futures[self._executor.submit(_work, task)] = index
+                    self._futures[self._submit(task)] = index
             finished, _ = concurrent.futures.wait(
                 self._futures, timeout=0.1, return_when=concurrent.futures.FIRST_COMPLETED
             )
@@ -340,6 +347,13 @@ class _Pool:
             for future in finished:
                 yield self._futures[future], future.result()
                 del self._futures[future]
+
+    def _submit(self, task):
+        try:
+            with _signals_later():  # a worker that is being started must be known to be ended
+                return self._executor.submit(_work, task)
+        except (OSError, EOFError) as err:  # the process that workers are forked from is gone
+            raise BrokenProcessPool("workers can't be started") from err
 
     def under_way(self):
         """Return the tasks that a worker may have died of."""
@@ -350,10 +364,39 @@ class _Pool:
             self._progress.read(*self._messages.get())
 
 
+@contextlib.contextmanager
+def _signals_later():
+    """Let SIGINT and SIGTERM wait for the end of the block."""
+    if threading.current_thread() is not threading.main_thread():  # which alone is interrupted
+        yield
+        return
+    came, before = [], {}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        before[number] = signal.signal(number, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        for number in came[:1]:
+            signal.raise_signal(number)
+
+
+def _start_fork_server(methods):
+    """Start the process that workers are forked from deaf to Ctrl-C, which would show where its imports are."""
+    if "forkserver" in methods:
+        from multiprocessing import forkserver, resource_tracker
+
+        resource_tracker.ensure_running()  # it would end the blocking
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            forkserver.ensure_running()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _start_worker(extractor, messages, log_level):
     """Set up a worker process: quiet, one thread, gone when its parent is."""
-    import signal
-
     import tables
 
     global _extractor, _messages

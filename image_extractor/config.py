@@ -112,7 +112,7 @@ gamma_only = boolean(default=True)
 
 [output]
 # Compression of images and tables.
-compression = option('zstd', 'lz4', 'zlib', 'none', default='zstd')
+compression = option('lz4', 'zstd', 'zlib', 'none', default='lz4')
 """
 
 #: Keys of the first config files, and what they are called now.

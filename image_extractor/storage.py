@@ -296,7 +296,9 @@ def _check_format(file, path):
     if str(getattr(attributes, "format", None)) != row_types.FORMAT_NAME or found is None:
         raise DatasetError(f"{path}: not an image_extractor dataset")
     if int(found[1]) > int(row_types.FORMAT_VERSION.split(".")[0]):
-        raise DatasetError(f"{path}: format {found[0]} is newer than {row_types.FORMAT_VERSION}; update image_extractor")
+        raise DatasetError(
+            f"{path}: format {found[0]} is newer than {row_types.FORMAT_VERSION}; update image_extractor"
+        )
 
 
 def check_kinds(file):
