@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections import Counter
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
@@ -290,7 +291,9 @@ def _in_workers(extractor, tasks, jobs, progress):
                 continue
             except BrokenProcessPool as err:
                 deaths.update(pool.under_way())
-                n_idle += not pool.under_way()
+                if not pool.under_way():
+                    n_idle += 1
+                    time.sleep(0.5)  # what was killed may still count as running
                 if n_idle > MAX_DEATHS:
                     raise OSError(errno.EAGAIN, "worker processes can't be started, or are ended at once") from err
         for index in [index for index in waiting if deaths[index] >= MAX_DEATHS]:

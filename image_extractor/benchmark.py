@@ -7,6 +7,7 @@ so that other load on the machine hits all of them; medians and ratios are what 
 import argparse
 import concurrent.futures
 import functools
+import gzip
 import importlib.metadata
 import json
 import multiprocessing
@@ -14,6 +15,7 @@ import os
 import pickle
 import platform
 import statistics
+import struct
 import subprocess
 import sys
 import tempfile
@@ -21,6 +23,9 @@ import time
 from pathlib import Path
 
 from .errors import ConfigError, InputError
+
+#: EventIO: type of the run header, size of a top-level object's header, and bytes in which the run header is found.
+RUN_HEADER, OBJECT_HEADER_SIZE, HEADER_BYTES = 2000, 16, 64 << 20
 
 CONFIG = """\
 mode = gh_class
@@ -110,7 +115,28 @@ def measure(command, all_cores=False):
     return {"wall": wall, "cpu": usage.ru_utime + usage.ru_stime, "peak": usage.ru_maxrss / 1024}
 
 
-def commands(path, events, focal_length, folder, n_files):
+def copy_with_run_number(path, target, run_number):
+    """Copy a simtel file, decompressed, as another run: a dataset admits no event twice."""
+    from .byte_stream import ByteStream
+
+    stream = ByteStream(path)
+    data, offset = bytearray(stream.read_some(HEADER_BYTES)), 0
+    while True:
+        _, type_word, _, length = struct.unpack_from("<IIiI", data, offset)
+        if type_word & 0xFFFF == RUN_HEADER:
+            break
+        offset += OBJECT_HEADER_SIZE + (length & 0x3FFFFFFF)
+    struct.pack_into("<i", data, offset + 8, run_number)
+    struct.pack_into("<i", data, offset + OBJECT_HEADER_SIZE, run_number)
+    opened = gzip.open(target, "wb", 1) if target.suffix == ".gz" else target.open("wb")
+    with opened as copy:
+        while data:
+            copy.write(data)
+            data = stream.read_some(HEADER_BYTES)
+    stream.close()
+
+
+def commands(path, events, focal_length, folder, n_files, with_copies=True):
     """Return {letter: command} of the steps over a simtel file, of which `facts` are known; they write to `folder`."""
     python = sys.executable
     snippets = {"i": IMPORTS, "j": OUR_IMPORTS, "a": DECOMPRESS, "b": EVENTIO, "c": SOURCE, "d": CALIBRATOR}
@@ -125,8 +151,8 @@ def commands(path, events, focal_length, folder, n_files):
     one = ["--overwrite", "--jobs", "1"]
     result["f"] = [*ours, path, folder / "f.h5", folder / "False.config", *one]
     result["h"] = [*ours, path, folder / "h.h5", folder / "True.config", folder / "tenth.pkl", *one]
-    for i in range(n_files):
-        (folder / f"copy{i}_{path.name}").symlink_to(path.absolute())
+    for i in range(n_files if with_copies else 0):
+        copy_with_run_number(path, folder / f"copy{i}_{path.name}", 100_000 + i)
     pattern = folder / f"copy*_{path.name}"
     result["g"] = [*ours, pattern, folder / "g.h5", folder / "False.config", "--overwrite", "--shuffle", "--split"]
     return result
@@ -251,7 +277,7 @@ def main(arguments=None):
             path = _input(options.file, Path(folder))
             events, focal_length = in_process(facts, path)
             n_events = len(events)
-            steps = commands(path, events, focal_length, Path(folder), options.files)
+            steps = commands(path, events, focal_length, Path(folder), options.files, ALL_CORES in options.steps)
             results = run_steps(steps, options.steps, options.repeats)
         rows = summarise(results, n_events, options.files)
         report = {"file": path.name, "bytes": Path(path).stat().st_size if options.file else None}

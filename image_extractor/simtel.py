@@ -18,7 +18,7 @@ from eventio.base import KNOWN_OBJECTS, EventIOObject, check_sync_bytes, read_he
 from eventio.simtel.objects import MCShower
 
 from .byte_stream import GZIP, ByteStream
-from .errors import InputError
+from .errors import ConfigError, InputError
 from .telescopes import telescope_type
 from .tested_versions import untested
 
@@ -324,7 +324,7 @@ class reading:  # noqa: N801 - used as a with statement's verb
         return self
 
     def __exit__(self, kind, err, traceback):
-        if err is None or isinstance(err, InputError) or not isinstance(err, Exception):
+        if err is None or isinstance(err, InputError | ConfigError) or not isinstance(err, Exception):
             return False
         if isinstance(err, StopIteration | EOFError):
             raise InputError(f"{self._path}: truncated: it ends within the header of the run") from err

@@ -303,7 +303,8 @@ def test_a_damaged_block_is_one_line(sound, tmp_path):
     content = bytearray(path.read_bytes())
     content[place : place + 64] = bytes(64)
     path.write_bytes(content)
-    line = f"{path}: damaged: a table or array can't be read\n"
     summary, checked = run_script("read_data.py", path), run_script("read_data.py", path, "--check")
-    assert (summary.returncode, summary.stdout, summary.stderr) == (2, "", line)
-    assert (checked.returncode, checked.stdout, checked.stderr) == (1, line, "")
+    assert (summary.returncode, summary.stdout, checked.returncode, checked.stderr) == (2, "", 1, "")
+    for line in (summary.stderr, checked.stdout):
+        assert line.startswith(f"{path}: damaged")
+        assert line.count("\n") == 1
