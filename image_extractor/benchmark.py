@@ -128,8 +128,7 @@ def copy_with_run_number(path, target, run_number):
         offset += OBJECT_HEADER_SIZE + (length & 0x3FFFFFFF)
     struct.pack_into("<i", data, offset + 8, run_number)
     struct.pack_into("<i", data, offset + OBJECT_HEADER_SIZE, run_number)
-    opened = gzip.open(target, "wb", 1) if target.suffix == ".gz" else target.open("wb")
-    with opened as copy:
+    with gzip.open(target, "wb", 1) if target.suffix == ".gz" else target.open("wb") as copy:
         while data:
             copy.write(data)
             data = stream.read_some(HEADER_BYTES)

@@ -32,3 +32,17 @@ class MissingNameError(DatasetError, KeyError):
 
     def __str__(self):  # KeyError's own shows the message in quotes
         return self.args[0]
+
+
+class DamagedDatasetError(DatasetError):
+    """A dataset of which a part is missing or can't be read.
+
+    Attributes
+    ----------
+    damage : str
+        The message without the file.
+    """
+
+    def __init__(self, path, damage):
+        super().__init__(f"{path}: {damage}")
+        self.damage = damage

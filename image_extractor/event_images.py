@@ -10,21 +10,7 @@ import numpy as np
 import tables
 
 from . import config, images, row_types, storage
-from .errors import ConfigError, DatasetError
-
-
-class DamagedDatasetError(DatasetError):
-    """A dataset of which a part is missing or can't be read.
-
-    Attributes
-    ----------
-    damage : str
-        The message without the file.
-    """
-
-    def __init__(self, path, damage):
-        super().__init__(f"{path}: {damage}")
-        self.damage = damage
+from .errors import ConfigError, DamagedDatasetError
 
 
 @contextlib.contextmanager

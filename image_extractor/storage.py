@@ -11,7 +11,7 @@ import numpy as np
 import tables
 
 from . import row_types
-from .errors import DatasetError
+from .errors import DamagedDatasetError, DatasetError
 from .verification import Ledger, outline, verify
 
 #: A chunk is what is compressed, and read, at once: so many bytes of a table's rows, but one image. Trainings read
@@ -182,10 +182,10 @@ def damage(path):
     except DatasetError:
         raise
     except MemoryError as err:
-        raise DatasetError(f"{path}: damaged: it asks for more memory than there is") from err
+        raise DamagedDatasetError(path, "damaged: it asks for more memory than there is") from err
     except (tables.HDF5ExtError, tables.NodeError, OSError, ValueError, TypeError, LookupError, AttributeError) as err:
         reason = " ".join(str(err).split()) if not isinstance(err, tables.HDF5ExtError) else "HDF5 can't read it"
-        raise DatasetError(f"{path}: damaged, or not a whole image_extractor dataset: {reason}") from err
+        raise DamagedDatasetError(path, f"damaged, or not a whole image_extractor dataset: {reason}") from err
 
 
 @contextlib.contextmanager
