@@ -9,7 +9,7 @@ import numpy as np
 from . import __version__, config, images, row_types, storage
 
 #: Stored bytes of images and rows that are collected before they are written.
-BLOCK_BYTES = 32 << 20
+BLOCK_BYTES = 8 << 20
 
 
 def provenance(settings):

@@ -19,6 +19,9 @@ from .verification import Ledger, outline, verify
 CHUNK_BYTES = 1 << 16
 IMAGES_PER_CHUNK = 1
 
+#: Bytes of chunks that HDF5 keeps of every table and array of an open file.
+CHUNK_CACHE_BYTES = 1 << 18
+
 #: Bytes of images that are copied at once.
 COPY_BYTES = 64 << 20
 
@@ -250,6 +253,10 @@ for owner in (tables.Node, tables.node.NotLoggedMixin):  # for the files below a
 
 class PlainFile(tables.File):
     """An HDF5 file of which nothing is ever unpickled."""
+
+    def __init__(self, path, mode="r", **options):
+        # PyTables would keep 16 MB of chunks of every array, which are never asked for again
+        super().__init__(path, mode, **({"CHUNK_CACHE_SIZE": CHUNK_CACHE_BYTES} | options))
 
 
 class _NewFile(PlainFile):

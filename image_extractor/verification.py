@@ -12,7 +12,7 @@ import numpy as np
 import tables
 
 #: Bytes that are read and compared at once.
-BLOCK_BYTES = 8 << 20
+BLOCK_BYTES = 1 << 20
 
 #: What PyTables itself keeps up to date, at a time of its own choice.
 CHANGING_ATTRIBUTES = ("NROWS",)
