@@ -256,7 +256,7 @@ class PlainFile(tables.File):
 
     def __init__(self, path, mode="r", **options):
         # PyTables would keep 16 MB of chunks of every array, which are never asked for again
-        super().__init__(path, mode, **({"CHUNK_CACHE_SIZE": CHUNK_CACHE_BYTES} | options))
+        super().__init__(path, mode, **({"chunk_cache_size": CHUNK_CACHE_BYTES} | options))
 
 
 class _NewFile(PlainFile):
