@@ -9,7 +9,7 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from . import resampling
+from . import cell_loops, resampling
 from .errors import ConfigError
 from .lattice import TIE, find_lattice
 from .row_types import LOSSLESS
@@ -47,17 +47,13 @@ class PixelGrid:
         values : array (n_images, n_pixels)
         returns : array (n_images, n_x, n_y) of the same dtype; 0 where the camera has no pixel
         """
-        n_images, n_pixels = values.shape
-        padded = np.zeros((n_images, n_pixels + 1), values.dtype)  # the last one is for cells without pixel
-        padded[:, :-1] = values
-        return padded.take(self._pixel_of_cell, axis=1, mode="clip").reshape(n_images, *self.shape)
+        arrays = np.empty((len(values), self.shape[0] * self.shape[1]), values.dtype)
+        cell_loops.place(np.ascontiguousarray(values), self._cell, arrays)
+        return arrays.reshape(-1, *self.shape)
 
     @cached_property
-    def _pixel_of_cell(self):
-        n_pixels = len(self.array_x)
-        pixel = np.full(self.shape, n_pixels)
-        pixel[self.array_x, self.array_y] = np.arange(n_pixels)
-        return pixel.ravel()
+    def _cell(self):
+        return (self.array_x * self.shape[1] + self.array_y).astype(np.uint32)
 
     #: Peak times are laid out like charges.
     time_arrays = arrays

@@ -17,20 +17,21 @@ rebinning that is true of cells that lie in it whole.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import sparse
 
-from . import overlap
+from . import cell_loops, overlap
 from .lattice import FOLD
 
 #: Cells whose weights are worked out at a time.
 BLOCK_CELLS = 1 << 16
 
-#: Images per matrix product: as many as the cache holds together with their arrays.
-BLOCK_IMAGES = 16
+#: Oversampling gives a cell at a pixel's corner so much less of it than one at its centre.
+EDGE_LOSS = 0.75
 
-#: No cell gets less of its pixel than this part of an equal share.
+#: And to no cell less than this part of that, to keep the centre of gravity.
 LEAST_SHARE = 0.1
 
 #: A place without pixel, whatever the camera.
@@ -74,18 +75,24 @@ class ResampledGrid:
 
     def arrays(self, charges):
         """Resample charges, float array (n_images, n_pixels), to arrays (n_images, n_x, n_y)."""
-        return self._product(self.charge_weights, charges)
+        return self._laid_out(charges, *self._charge_loop)
 
     def time_arrays(self, peak_times):
         """Resample peak times: means of the pixels that a cell holds a part of, 0 where there is none."""
-        return self._product(self.time_weights, peak_times)
+        return self._laid_out(peak_times, *self._time_loop)
 
-    def _product(self, weights, values):
-        arrays = np.empty((len(values), weights.shape[0]), np.float32)
-        for start in range(0, len(values), BLOCK_IMAGES):
-            block = slice(start, start + BLOCK_IMAGES)
-            arrays[block] = (weights @ np.asarray(values[block], np.float32).T).T
+    def _laid_out(self, values, loop, *arguments):
+        arrays = np.empty((len(values), self.shape[0] * self.shape[1]), np.float32)
+        loop(np.ascontiguousarray(values, np.float32), *arguments, arrays)
         return arrays.reshape(-1, *self.shape)
+
+    @cached_property
+    def _charge_loop(self):
+        return _loop(self.charge_weights)
+
+    @cached_property
+    def _time_loop(self):
+        return _loop(self.time_weights)
 
     def cell_positions(self):
         """Return x and y of the centres of all cells, float arrays (n_x, n_y) [m]."""
@@ -174,34 +181,40 @@ def _rebinning(lattice, origin, size, side):
 
 
 def _oversampling(lattice, origin, size, side):
-    """Share each pixel among the cells whose centres are in it, as evenly as its centre of gravity allows.
+    """Share each pixel among the cells whose centres are in it.
 
-    Equal shares would move the charge by a part of a cell wherever cells lie unevenly in a pixel. The shares
-    nearest to equal (least squares) that keep the centre of gravity are 1 / n + a . (r_cell - mean of r); the
-    change is held back where a share would become too small.
+    Cells near the pixel's edge get less than those near its centre, because equal shares broaden an image more.
     """
     cell, pixel = _nearest(lattice, origin, size, side)[0].nonzero()
     without = np.setdiff1d(np.arange(len(lattice.positions)), pixel)  # with a coarse shape
     i, j = ((lattice.positions[without] - origin) / size).astype(np.int64).clip(0, side - 1).T
     cell, pixel = np.concatenate([cell, i * side + j]), np.concatenate([pixel, without])
-    shares = _even_shares(_centres(cell, origin, size, side), pixel, lattice.positions, size)
-    weights = sparse.csr_array((shares, (cell, pixel)), (side**2, len(lattice.positions)))
+    offsets = (_centres(cell, origin, size, side) - lattice.positions[pixel]) / (lattice.pitch / np.sqrt(3))
+    weights = sparse.csr_array((_shares(offsets, pixel), (cell, pixel)), (side**2, len(lattice.positions)))
     return weights, weights
 
 
-def _even_shares(points, pixel, positions, size):
-    """Return the share of each point in its pixel."""
-    n = np.bincount(pixel)
-    mean = np.column_stack([np.bincount(pixel, points[:, axis]) for axis in range(2)]) / n[:, np.newaxis]
-    offsets = (points - mean[pixel]) / size
-    spread = [[np.bincount(pixel, offsets[:, a] * offsets[:, b]) for a in range(2)] for b in range(2)]
-    inverse = np.linalg.pinv(np.moveaxis(spread, -1, 0), rcond=1e-6, hermitian=True)
-    slope = (inverse @ (positions - mean)[..., np.newaxis])[..., 0] / size
-    change = n[pixel] * (offsets * slope[pixel]).sum(axis=1)
-    lowest = np.zeros(len(positions))
+def _shares(offsets, pixel):
+    """Return the shares of cells in their pixels that keep the pixels' centres of gravity.
+
+    They are s (1 + a . (r - mean of r)), where s goes as 1 - EDGE_LOSS r^2 and adds up to 1 in a pixel, and `a` is
+    what moves their mean to the pixel's centre; held back where a share would become too small.
+
+    offsets : float array (n_cells, 2)
+        r, from the pixel's centre in units of the distance of its corners.
+    pixel : int array (n_cells,)
+    """
+    share = 1 - EDGE_LOSS * (offsets**2).sum(axis=1).clip(0, 1)
+    share /= np.bincount(pixel, share)[pixel]
+    mean = np.column_stack([np.bincount(pixel, share * offsets[:, axis]) for axis in range(2)])
+    offsets = offsets - mean[pixel]
+    spread = [[np.bincount(pixel, share * offsets[:, a] * offsets[:, b]) for a in range(2)] for b in range(2)]
+    slope = -(np.linalg.pinv(np.moveaxis(spread, -1, 0), rcond=1e-6, hermitian=True) @ mean[..., np.newaxis])[..., 0]
+    change = (offsets * slope[pixel]).sum(axis=1)
+    lowest = np.zeros(len(mean))
     np.minimum.at(lowest, pixel, change)
     damping = np.minimum(1, (1 - LEAST_SHARE) / np.maximum(-lowest, 1e-9))
-    return (1 + damping[pixel] * change) / n[pixel]
+    return share * (1 + damping[pixel] * change)
 
 
 METHODS = {
@@ -225,6 +238,22 @@ def _compact(weights):
     """Return weights in as little memory as will do: what a product reads is what it takes."""
     indices, indptr = weights.indices.astype(np.int32), weights.indptr.astype(np.int32)
     return sparse.csr_array((weights.data.astype(np.float32), indices, indptr), weights.shape)
+
+
+def _loop(weights):
+    """Return the compiled loop that does the product with weights, a sparse array, and what it takes of them."""
+    n_entries = np.diff(weights.indptr)
+    if n_entries.max() <= 1:
+        cell = np.flatnonzero(n_entries).astype(np.uint32)
+        return cell_loops.share, weights.indices.astype(np.uint32), weights.data, cell
+    # cells of too few pixels get more, of weight 0, which are among their own: what is NaN elsewhere is not spread
+    padded = -(-n_entries // cell_loops.STEP) * cell_loops.STEP
+    first = np.concatenate([[0], np.cumsum(padded)])
+    pixel = np.repeat(weights.indices[np.minimum(weights.indptr[:-1], weights.nnz - 1)], padded).astype(np.uint32)
+    weight = np.zeros(first[-1], np.float32)
+    place = np.arange(weights.nnz) + np.repeat(first[:-1] - weights.indptr[:-1], n_entries)
+    pixel[place], weight[place] = weights.indices, weights.data
+    return cell_loops.blend, first.astype(np.uint32), pixel, weight
 
 
 def _centres(cell, origin, size, side):

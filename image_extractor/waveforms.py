@@ -4,10 +4,8 @@ They give the same bits as eventio's parser and ctapipe's R1 calibration, in a f
 """
 
 import numpy as np
-from ctapipe.core.env import CTAPIPE_DISABLE_NUMBA_CACHE
-from numba import njit
 
-compiled = njit(cache=not CTAPIPE_DISABLE_NUMBA_CACHE, nogil=True)
+from .compiled import compiled
 
 
 @compiled

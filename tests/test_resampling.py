@@ -108,6 +108,17 @@ def check_single_pixels(geometry):
         assert np.abs(named - positions(geometry)[lit]).max() <= 0.5001 * grid.cell_size
 
 
+@pytest.mark.parametrize("n_images", [1, 33])
+def test_arrays_are_the_product_with_the_matrix(geometry, n_images):
+    charges = np.random.default_rng(3).normal(0, 20, (n_images, geometry.n_pixels)).astype(np.float32)
+    charges[0, 5] = np.nan
+    for method in methods_of(geometry):
+        grid = images.pixel_grid(geometry, method)
+        for arrays, weights in ((grid.arrays, grid.charge_weights), (grid.time_arrays, grid.time_weights)):
+            found = arrays(charges).reshape(n_images, -1)
+            np.testing.assert_allclose(found, (weights @ charges.T).T, rtol=1e-5, atol=1e-4)
+
+
 def test_charge_is_conserved(geometry):
     check_conservation(geometry)
 
