@@ -5,6 +5,7 @@ which hands on the EventIO objects that are needed and notices a run without its
 only warns.
 """
 
+import contextlib
 import functools
 import io
 import logging
@@ -13,6 +14,7 @@ import warnings
 from collections import Counter
 from pathlib import Path
 
+from ctapipe.core.provenance import Provenance
 from ctapipe.io import SimTelEventSource
 from eventio.base import KNOWN_OBJECTS, EventIOObject, check_sync_bytes, read_header
 from eventio.simtel.objects import MCShower
@@ -185,7 +187,8 @@ class SimTelRun(SimTelEventSource):
     """
 
     def __init__(self, path, **kwargs):
-        super().__init__(input_url=path, back_seekable=_is_gzip(path), **kwargs)
+        with _unrecorded():
+            super().__init__(input_url=path, back_seekable=_is_gzip(path), **kwargs)
         header_end = self.file_._file._next_header_pos
         self.file_._file.close()
         self.objects = RunObjects(path, header_end)
@@ -330,6 +333,18 @@ class reading:  # noqa: N801 - used as a with statement's verb
             raise InputError(f"{self._path}: truncated: it ends within the header of the run") from err
         reason = " ".join(str(err).split()) or "damaged or incomplete"
         raise InputError(f"{self._path}: can't be read as a simtel file: {type(err).__name__}: {reason}") from err
+
+
+@contextlib.contextmanager
+def _unrecorded():
+    """Keep ctapipe from recording an input for nobody: it would start by listing all installed packages, for 0.3 s."""
+    provenance = Provenance()
+    if provenance.current_activity is None:  # else the input is part of what a caller records
+        provenance.add_input_file = lambda *_, **__: None
+    try:
+        yield
+    finally:
+        vars(provenance).pop("add_input_file", None)
 
 
 def _identity(path):

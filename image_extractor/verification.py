@@ -72,6 +72,11 @@ def outline(file):
     return {node._v_pathname: _description(node) for node in file.walk_nodes("/")}
 
 
+def root_outline(file):
+    """Return the part of it that a change of the root's attributes may touch: these, and the names of its nodes."""
+    return _description(file.root), sorted(file.root._v_children)
+
+
 def _description(node):
     attributes = {
         name: (value.dtype.str, value.tobytes())
@@ -83,12 +88,25 @@ def _description(node):
 
 def verify(file, expected, ledger):
     """Raise OSError unless a file, opened again, has this outline and the rows of the ledger."""
-    try:
-        wrong = outline(file) != expected or not all(
-            ledger.agrees(node) for node in file.walk_nodes("/") if isinstance(node, tables.Leaf)
+    _check(
+        lambda: (
+            outline(file) == expected
+            and all(ledger.agrees(node) for node in file.walk_nodes("/") if isinstance(node, tables.Leaf))
         )
-        cause = None
+    )
+
+
+def verify_root(file, expected):
+    """Raise OSError unless a file, opened again, has this :func:`root_outline`."""
+    _check(lambda: root_outline(file) == expected)
+
+
+def _check(agrees):
+    """Raise OSError if something differs, or can't be read."""
+    cause = None
+    try:
+        right = agrees()
     except (tables.HDF5ExtError, tables.NodeError, OSError, ValueError, TypeError, LookupError, RuntimeError) as err:
-        wrong, cause = True, err
-    if wrong:
+        right, cause = False, err
+    if not right:
         raise OSError(errno.EIO, "not all that was written got there; is the disk full, or failing?") from cause
