@@ -29,11 +29,11 @@ RUN_HEADER, OBJECT_HEADER_SIZE, HEADER_BYTES = 2000, 16, 64 << 20
 
 CONFIG = """\
 mode = gh_class
-storage_mode = mapped
+storage_mode = {storage_mode}
 use_pkl_dict = {use_pkl_dict}
 [image]
 mode = PIXELS_TIMING_2C
-scale_factor = 1
+scale_factor = {scale_factor}
 [telescope]
 type_mode = ALL
 [energy_bins]
@@ -80,6 +80,7 @@ NAMES = {
     "f": "image_extractor.py --jobs 1",
     "g": "image_extractor.py, all cores, {n_files} files, --shuffle --split",
     "h": "image_extractor.py --jobs 1, 10 % of the events",
+    "k": "image_extractor.py --jobs 1, `all` storage, scale_factor 2",
 }
 ALL_CORES = "g"
 
@@ -144,16 +145,17 @@ def commands(path, events, focal_length, folder, n_files, with_copies=True):
     result["e"] = [python, "-m", "ctapipe.tools.process", "-i", path, "-o", folder / "ctapipe.h5", *options]
     result["e"] += ["--SimTelEventSource.focal_length_choice", focal_length]
     (folder / "tenth.pkl").write_bytes(pickle.dumps(dict.fromkeys(events[::10], (0, 1.0))))
-    for use_dict in (True, False):
-        (folder / f"{use_dict}.config").write_text(CONFIG.format(use_pkl_dict=use_dict))
+    for letter, settings in {"f": (False, "mapped", 1), "h": (True, "mapped", 1), "k": (False, "all", 2)}.items():
+        text = CONFIG.format(**dict(zip(("use_pkl_dict", "storage_mode", "scale_factor"), settings, strict=True)))
+        (folder / f"{letter}.config").write_text(text)
     ours = [python, "-m", "image_extractor"]
-    one = ["--overwrite", "--jobs", "1"]
-    result["f"] = [*ours, path, folder / "f.h5", folder / "False.config", *one]
-    result["h"] = [*ours, path, folder / "h.h5", folder / "True.config", folder / "tenth.pkl", *one]
+    for letter, dictionary in (("f", []), ("h", [folder / "tenth.pkl"]), ("k", [])):
+        files = [path, folder / f"{letter}.h5", folder / f"{letter}.config", *dictionary]
+        result[letter] = [*ours, *files, "--overwrite", "--jobs", "1"]
     for i in range(n_files if with_copies else 0):
         copy_with_run_number(path, folder / f"copy{i}_{path.name}", 100_000 + i)
     pattern = folder / f"copy*_{path.name}"
-    result["g"] = [*ours, pattern, folder / "g.h5", folder / "False.config", "--overwrite", "--shuffle", "--split"]
+    result["g"] = [*ours, pattern, folder / "g.h5", folder / "f.config", "--overwrite", "--shuffle", "--split"]
     return result
 
 
@@ -259,7 +261,7 @@ def _parser():
     add("file", metavar="FILE", nargs="?", help="simtel file (default: synthetic showers are made)")
     add("--repeats", metavar="N", type=int, default=3, help="times each step is run (default: 3)")
     add("--files", metavar="N", type=int, default=8, help="files for step g (default: 8)")
-    add("--steps", metavar="LETTERS", default="ijabcdefhg", help="which steps (default: ijabcdefhg)")
+    add("--steps", metavar="LETTERS", default="ijabcdefhg", help="which steps (default: all but k)")
     add("--json", metavar="OUT", default="benchmark.json", help="where the numbers go (default: benchmark.json)")
     add("--folder", metavar="DIR", help="where temporary files go (default: the system's)")
     return parser

@@ -280,8 +280,9 @@ class _Builder:
             for name, table in storage.events_tables(group).items():
                 step = self._steps[group._v_name][name]
                 for rows in blocks(table):
-                    if offsets is not None:
-                        rows["tel_map"] += np.where(rows["tel_map"] >= 0, offsets, 0).astype(rows["tel_map"].dtype)
+                    if offsets is not None and offsets.any():
+                        tel_map = rows["tel_map"]
+                        np.add(tel_map, offsets.astype(tel_map.dtype), out=tel_map, where=tel_map >= 0)
                     step.add(rows)
 
     def _copy_images(self, group):
