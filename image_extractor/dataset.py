@@ -16,7 +16,7 @@ import os
 import numpy as np
 
 from . import sample_columns, sample_index, sample_order, stored_images
-from .errors import DatasetError, MissingNameError
+from .errors import DatasetError
 from .stored_rows import OpenFiles
 from .table_passes import shares
 
@@ -106,7 +106,7 @@ class ImageDataset:
     def _set_up_images(self, channels):
         attributes = self._index.sources[0].attributes
         names = stored_images.channel_names(attributes)
-        chosen = _channels(channels, names, self._paths[0])
+        chosen = stored_images.choose_channels(channels, names, self._paths[0])
         self.channel_names = [names[channel] for channel in chosen]
         *size, _ = sample_index.image_shape(attributes)
         self.image_shape = (*size, len(chosen))
@@ -114,7 +114,7 @@ class ImageDataset:
             stored_images.Conversion(source.attributes, chosen, self._dtype) for source in self._index.sources
         ]
         if self._dtype is None:
-            _check_stored_numbers(self._index.sources)
+            stored_images.check_stored_numbers(self._index.sources)
         self._image_dtype = self._conversions[0].dtype
 
     def _check_columns(self):
@@ -403,27 +403,3 @@ def _image_dtype(dtype):
             f"dtype = {dtype!r}: must be a floating-point type, or None for the numbers as they are stored"
         )
     return kind
-
-
-def _channels(channels, names, path):
-    """Return chosen channels as a list of numbers."""
-    if channels is None:
-        return list(range(len(names)))
-    given = [channels] if isinstance(channels, int | str | np.integer) else list(channels)
-    for channel in given:
-        if channel not in names and channel not in range(len(names)):
-            raise MissingNameError(path, "channel", channel, [*names, *range(len(names))])
-    if not given:
-        raise ValueError("channels: choose at least one, or None for all")
-    return [names.index(channel) if isinstance(channel, str) else int(channel) for channel in given]
-
-
-def _check_stored_numbers(sources):
-    first = sources[0]
-    for source in sources[1:]:
-        for key in ("dtype", "charge_scale", "time_scale"):
-            old, new = first.attributes[key], source.attributes[key]
-            if old != new:
-                raise DatasetError(
-                    f"{source.path}: stored with {key} = {new}, {first.path} with {old}: dtype = None can't mix them"
-                )

@@ -5,6 +5,7 @@ import sys
 import numpy as np
 
 from . import row_types
+from .errors import DatasetError, MissingNameError
 
 #: Bytes that are converted at once: they should stay in a processor's cache.
 PIECE_BYTES = 1 << 20
@@ -140,6 +141,31 @@ def channel_names(attributes):
     n_channels = int(attributes["image_mode"][-2])
     second = "time" if "TIMING" in attributes["image_mode"] else "empty"
     return ["charge", second, "empty"][:n_channels]
+
+
+def choose_channels(channels, names, path):
+    """Return channels, given by numbers or names, one or several, as a list of numbers; `path` is for messages."""
+    if channels is None:
+        return list(range(len(names)))
+    given = [channels] if isinstance(channels, int | str | np.integer) else list(channels)
+    for channel in given:
+        if channel not in names and channel not in range(len(names)):
+            raise MissingNameError(path, "channel", channel, [*names, *range(len(names))])
+    if not given:
+        raise ValueError("channels: choose at least one, or None for all")
+    return [names.index(channel) if isinstance(channel, str) else int(channel) for channel in given]
+
+
+def check_stored_numbers(sources):
+    """Raise DatasetError unless the stored numbers of all sources mean the same."""
+    first = sources[0]
+    for source in sources[1:]:
+        for key in ("dtype", "charge_scale", "time_scale"):
+            old, new = first.attributes[key], source.attributes[key]
+            if old != new:
+                raise DatasetError(
+                    f"{source.path}: stored with {key} = {new}, {first.path} with {old}: dtype = None can't mix them"
+                )
 
 
 class SourceImages:
