@@ -1,11 +1,12 @@
 """Which samples a dataset has: events and images of chosen tables, telescopes and energy bins, by row numbers."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from . import row_types, storage
 from .errors import DatasetError, MissingNameError
+from .stored_images import image_shape
 
 #: Attributes of images that must agree among the files of one dataset.
 COMMON = ("image_mode", "mapping", "scale_factor")
@@ -85,6 +86,15 @@ class SampleIndex:
     event: np.ndarray = None
     tel: np.ndarray = None
     row: np.ndarray = None
+
+    def select(self, numbers):
+        """Return an index of some of the samples."""
+        chosen = {name: getattr(self, name)[numbers] for name in ("source", "event", "tel", "row")}
+        return replace(self, **chosen)
+
+    def primaries(self):
+        """Return the primary of each sample, int array (n_samples,)."""
+        return self.events["gamma_hadron_label"][self.event]
 
 
 def build(files, paths, table, view, telescopes, bins):
@@ -222,12 +232,6 @@ def _check_same_telescopes(paths, telescope_rows):
     for path, rows in zip(paths, telescope_rows, strict=True):
         if rows["tel_id"].tolist() != telescope_rows[0]["tel_id"].tolist():
             raise DatasetError(f"{path}: other telescopes than {paths[0]}: choose telescopes that both have")
-
-
-def image_shape(attributes):
-    """Return the shape (x, y, channel) of images, whatever the order in which they are stored."""
-    shape = tuple(map(int, attributes["shape"]))
-    return (*shape[1:], shape[0]) if attributes["dim_order"] == "channels_first" else shape
 
 
 # -- reading -----------------------------------------------------------------------------------------
