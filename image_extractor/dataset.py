@@ -194,7 +194,7 @@ class ImageDataset:
         buffer=BUFFER,
         shard=(0, 1),
     ):
-        """Yield the batches of an epoch, every sample once.
+        """Return an iterator of the batches of an epoch, every sample once.
 
         Parameters
         ----------
@@ -213,6 +213,9 @@ class ImageDataset:
         """
         if shuffle not in (False, True, "random", "blocks"):
             raise ValueError(f"shuffle = {shuffle!r}: must be True, False, 'random' or 'blocks'")
+        for name, value in (("batch_size", batch_size), ("block", block), ("buffer", buffer)):
+            if value < 1:
+                raise ValueError(f"{name} = {value}: must be at least 1")
         number, n_shards = shard
         if shuffle == "blocks":
             windows = sample_order.windows(len(self), block, buffer, seed, epoch)
@@ -222,7 +225,7 @@ class ImageDataset:
             order = sample_order.random_order(len(self), seed, epoch) if shuffle else np.arange(len(self))
             orders = sample_order.batches(order, batch_size, drop_last)
             found = epochs.batches(self._reader, itertools.islice(orders, number, None, n_shards))
-        yield from found if self.transform is None else map(self.transform, found)
+        return found if self.transform is None else map(self.transform, found)
 
     # -- parts of it -----------------------------------------------------------------------------------
 

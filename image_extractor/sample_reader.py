@@ -87,7 +87,8 @@ class SampleReader:
             tels = index.tel[numbers]
         weights = self.class_weights() if "class_weight" in functions else {}
         rows = sample_columns.Rows(index.events[index.event[numbers]], index.telescopes[tels], index.runs, weights)
-        return {name: np.ascontiguousarray(function(rows)) for name, function in functions.items()}
+        # NumPy takes a field of one record for contiguous, PyTorch minds its stride: so always a copy
+        return {name: np.array(function(rows), order="C") for name, function in functions.items()}
 
     # -- images ----------------------------------------------------------------------------------------
 

@@ -114,7 +114,8 @@ class Conversion:
         positions : int array (n_rows,)
         rows : int array (n_rows,), ascending
         """
-        if rows[-1] - rows[0] >= 2 * len(rows):  # hardly two that lie together: to look for them would only cost time
+        # where hardly two lie together, to look for them would only cost time
+        if len(rows) == 1 or rows[-1] - rows[0] >= 2 * len(rows):
             for position, row in zip(positions.tolist(), rows.tolist(), strict=True):
                 self._copy(images[position], block[row])
             return
