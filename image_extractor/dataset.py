@@ -11,12 +11,16 @@ is not made for them.
 """
 
 import copy
+import glob
+import itertools
 import os
 
 import numpy as np
 
-from . import sample_columns, sample_index, sample_order, stored_images
-from .errors import DatasetError, MissingNameError
+from . import epochs, sample_columns, sample_index, sample_order, stored_images
+from .errors import ConfigError, DatasetError
+from .input_files import find_files
+from .sample_reader import SampleReader
 from .stored_rows import OpenFiles
 from .table_passes import shares
 
@@ -88,46 +92,29 @@ class ImageDataset:
     ):
         if view not in ("telescope", "event"):
             raise ValueError(f"view = {view!r}: must be 'telescope' or 'event'")
-        paths = [path_or_paths] if isinstance(path_or_paths, str | os.PathLike) else list(path_or_paths)
-        self._paths = [os.fspath(path) for path in paths]
-        if not self._paths:
-            raise DatasetError("no dataset is given: give at least one file")
+        self._paths = find_datasets(path_or_paths)
         self.table, self.view, self.transform = table, view, transform
-        self._dtype = _image_dtype(dtype)
-        self._columns = (columns,) if isinstance(columns, str) else tuple(columns)
-        self._functions = sample_columns.check(self._columns, self._paths[0])
+        dtype = _image_dtype(dtype)
+        columns = sample_columns.check(columns, self._paths[0])
         self._files = OpenFiles(self._paths)
-        self._index = sample_index.build(self._files, self._paths, table, view, telescopes, bins)
-        self._set_up_images(channels)
-        self._check_columns()
-        self._pool = stored_images.BufferPool()
-        self._class_weights = None
+        index = sample_index.build(self._files, self._paths, table, view, telescopes, bins)
+        _check_weights(columns, index)
+        conversions, self.channel_names = self._conversions(index.sources, channels, dtype)
+        self.image_shape = conversions[0].shape
+        self._reader = SampleReader(self._files, index, conversions, columns)
 
-    def _set_up_images(self, channels):
-        attributes = self._index.sources[0].attributes
-        names = stored_images.channel_names(attributes)
-        chosen = _channels(channels, names, self._paths[0])
-        self.channel_names = [names[channel] for channel in chosen]
-        *size, _ = sample_index.image_shape(attributes)
-        self.image_shape = (*size, len(chosen))
-        self._conversions = [
-            stored_images.Conversion(source.attributes, chosen, self._dtype) for source in self._index.sources
-        ]
-        if self._dtype is None:
-            _check_stored_numbers(self._index.sources)
-        self._image_dtype = self._conversions[0].dtype
-
-    def _check_columns(self):
-        primaries = np.unique(self._index.events["gamma_hadron_label"][self._index.event])
-        for column in self._columns:
-            weight = sample_columns.event_weight(column)
-            if weight:
-                weight.check(self.runs[np.isin(self.runs["primary"], primaries)])
+    def _conversions(self, sources, channels, dtype):
+        names = stored_images.channel_names(sources[0].attributes)
+        chosen = stored_images.choose_channels(channels, names, self._paths[0])
+        if dtype is None:
+            stored_images.check_stored_numbers(sources)
+        conversions = [stored_images.Conversion(source.attributes, chosen, dtype) for source in sources]
+        return conversions, [names[channel] for channel in chosen]
 
     # -- what it holds ---------------------------------------------------------------------------------
 
     def __len__(self):
-        return len(self._index.event)
+        return len(self._reader.index.event)
 
     def __repr__(self):
         files = self._paths[0] if len(self._paths) == 1 else f"{len(self._paths)} files"
@@ -136,12 +123,12 @@ class ImageDataset:
     @property
     def telescopes(self):
         """Rows of Tel_Table of the chosen telescopes."""
-        return self._index.telescopes
+        return self._reader.index.telescopes
 
     @property
     def runs(self):
         """Run_Table of all files."""
-        return self._index.runs
+        return self._reader.index.runs
 
     def labels(self, columns=None, samples=slice(None)):
         """Return columns of samples (default: the dataset's own, of all) without reading images.
@@ -149,17 +136,16 @@ class ImageDataset:
         columns : as for the dataset
         samples : whatever ``dataset[...]`` takes for a batch
         """
-        functions = self._functions
+        functions = None
         if columns is not None:
-            functions = sample_columns.check(columns, self._paths[0])
-        return self._labels(self._numbers(samples), functions)
+            columns = sample_columns.check(columns, self._paths[0])
+            _check_weights(columns, self._reader.index)
+            functions = sample_columns.functions(columns)
+        return self._reader.columns(self._numbers(samples), functions)
 
     def class_weights(self):
         """Return {primary: weight} that give every primary of this dataset the same sum of weights, mean 1."""
-        if self._class_weights is None:
-            primaries = self._index.events["gamma_hadron_label"][self._index.event]
-            self._class_weights = sample_columns.class_weights(primaries)
-        return self._class_weights
+        return dict(self._reader.class_weights())
 
     # -- samples ---------------------------------------------------------------------------------------
 
@@ -192,54 +178,8 @@ class ImageDataset:
         return np.where(numbers < 0, numbers + len(self), numbers)
 
     def _batch(self, numbers):
-        batch = {"image": self._images(numbers)}
-        if self.view == "event":
-            batch["mask"] = self._index.row[numbers] >= 0
-            batch["tel_position"] = sample_columns.COLUMNS["tel_position"](self._rows(numbers))
-        batch |= self._labels(numbers, self._functions)
+        batch = self._reader.batch(numbers)
         return batch if self.transform is None else self.transform(batch)
-
-    def _labels(self, numbers, functions):
-        rows = self._rows(numbers, "class_weight" in functions)
-        return {name: np.ascontiguousarray(function(rows)) for name, function in functions.items()}
-
-    def _rows(self, numbers, with_class_weights=False):
-        index = self._index
-        if self.view == "event":
-            first = np.array([source.first_tel for source in index.sources])
-            tels = first[index.source[numbers]][:, None] + np.arange(index.row.shape[1])
-        else:
-            tels = index.tel[numbers]
-        weights = self.class_weights() if with_class_weights else {}
-        return sample_columns.Rows(index.events[index.event[numbers]], index.telescopes[tels], index.runs, weights)
-
-    def _images(self, numbers):
-        index = self._index
-        if self.view == "telescope":
-            images = self._pool.empty((len(numbers), *self.image_shape), self._image_dtype)
-            tels = index.tel[numbers]
-            self._read(images, np.arange(len(numbers)), index.source[numbers], tels, index.row[numbers])
-            return images
-        rows = index.row[numbers]
-        images = self._pool.empty((*rows.shape, *self.image_shape), self._image_dtype)
-        images[rows < 0] = 0
-        sample, tel = np.nonzero(rows >= 0)
-        source = index.source[numbers][sample]
-        first = np.array([source.first_tel for source in index.sources], np.int64)
-        flat = images.reshape(-1, *self.image_shape)
-        self._read(flat, sample * rows.shape[1] + tel, source, first[source] + tel, rows[sample, tel])
-        return images
-
-    def _read(self, images, positions, sources, tels, rows):
-        """Read images[positions[i]]: source by source, each in the order of its file."""
-        for number in np.unique(sources).tolist():
-            chosen = np.flatnonzero(sources == number)
-            source = self._index.sources[number]
-            here = tels[chosen] - source.first_tel
-            reader = stored_images.SourceImages(self._files, source, self._conversions[number])
-            order = reader.order(here, rows[chosen])
-            chosen = chosen[order]
-            reader.fill(images, positions[chosen], here[order], rows[chosen])
 
     # -- epochs ----------------------------------------------------------------------------------------
 
@@ -254,7 +194,7 @@ class ImageDataset:
         buffer=BUFFER,
         shard=(0, 1),
     ):
-        """Yield the batches of an epoch, every sample once.
+        """Return an iterator of the batches of an epoch, every sample once.
 
         Parameters
         ----------
@@ -271,45 +211,28 @@ class ImageDataset:
         shard : (int, int)
             (k, n): every n-th batch (with 'blocks': buffer) from the k-th on, for the k-th of n workers.
         """
+        if shuffle not in (False, True, "random", "blocks"):
+            raise ValueError(f"shuffle = {shuffle!r}: must be True, False, 'random' or 'blocks'")
+        for name, value in (("batch_size", batch_size), ("block", block), ("buffer", buffer)):
+            if value < 1:
+                raise ValueError(f"{name} = {value}: must be at least 1")
         number, n_shards = shard
         if shuffle == "blocks":
             windows = sample_order.windows(len(self), block, buffer, seed, epoch)
-            mine = (window for i, window in enumerate(windows) if i % n_shards == number)
-            yield from self._buffered(mine, batch_size, drop_last)
-            return
-        if shuffle not in (False, True, "random"):
-            raise ValueError(f"shuffle = {shuffle!r}: must be True, False, 'random' or 'blocks'")
-        order = sample_order.random_order(len(self), seed, epoch) if shuffle else np.arange(len(self))
-        for i, numbers in enumerate(sample_order.batches([order], batch_size, drop_last)):
-            if i % n_shards == number:
-                yield self._batch(numbers)
-
-    def _buffered(self, windows, batch_size, drop_last):
-        """Yield batches of windows that are read as a whole, in file order; what is left goes to the next one."""
-        left = np.empty(0, np.int64)
-        transform, reader = self.transform, self._untransformed()
-        for window in windows:
-            numbers = np.concatenate([left, window])
-            full = len(numbers) // batch_size * batch_size
-            yield from _cut(reader, numbers[:full], batch_size, transform)
-            left = numbers[full:]
-        if len(left) and not drop_last:
-            yield from _cut(reader, left, batch_size, transform)
-
-    def _untransformed(self):
-        reader = copy.copy(self)
-        reader.transform = None
-        return reader
+            mine = itertools.islice(windows, number, None, n_shards)
+            found = epochs.buffered(self._reader, mine, batch_size, drop_last)
+        else:
+            order = sample_order.random_order(len(self), seed, epoch) if shuffle else np.arange(len(self))
+            orders = sample_order.batches(order, batch_size, drop_last)
+            found = epochs.batches(self._reader, itertools.islice(orders, number, None, n_shards))
+        return found if self.transform is None else map(self.transform, found)
 
     # -- parts of it -----------------------------------------------------------------------------------
 
     def select(self, samples):
         """Return a dataset of some of the samples (whatever ``dataset[...]`` takes for a batch), in that order."""
-        numbers = self._numbers(samples)
-        part, index = copy.copy(self), copy.copy(self._index)
-        for name in ("source", "event", "tel", "row"):
-            setattr(index, name, getattr(index, name)[numbers])
-        part._index, part._class_weights = index, None
+        part = copy.copy(self)
+        part._reader = self._reader.select(self._numbers(samples))
         return part
 
     def split(self, fractions, seed=0):
@@ -332,12 +255,12 @@ class ImageDataset:
         values = np.array(list(fractions.values()), np.float64)
         if not len(values) or (values <= 0).any() or not np.isclose(values.sum(), 1):
             raise ValueError(f"split fractions {', '.join(map(str, values))}: must be above 0 and add up to 1")
-        events = self._index.events
+        events = self._reader.index.events
         showers = np.stack([events["run_number"], events["event_number"] // 100, events["gamma_hadron_label"]])
         known, shower = np.unique(showers, axis=1, return_inverse=True)
         counts = shares(known.shape[1], values)
         part_of = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(values)), counts))
-        part = part_of[shower.reshape(-1)][self._index.event]
+        part = part_of[shower.reshape(-1)][self._reader.index.event]
         return {name: self.select(np.flatnonzero(part == i)) for i, name in enumerate(fractions)}
 
     # -- frameworks ------------------------------------------------------------------------------------
@@ -373,25 +296,27 @@ class ImageDataset:
         """Close the files; they open again when they are needed."""
         self._files.close()
 
-    def __getstate__(self):
-        return {name: value for name, value in self.__dict__.items() if name != "_functions"}
 
-    def __setstate__(self, state):
-        self.__dict__.update(state)
-        self._functions = sample_columns.check(self._columns, self._paths[0])
+def find_datasets(path_or_paths):
+    """Return paths, given one by one or by wildcards, as a list of strings; those of a wildcard in natural order."""
+    given = [path_or_paths] if isinstance(path_or_paths, str | os.PathLike) else path_or_paths
+    paths = []
+    try:
+        for path in map(os.fspath, given):
+            paths += map(str, find_files(path)) if glob.has_magic(path) else [path]
+    except ConfigError as err:
+        raise DatasetError(str(err)) from err
+    if not paths:
+        raise DatasetError("no dataset is given: give at least one file")
+    return paths
 
 
-def _cut(reader, numbers, size, transform):
-    """Yield batches of samples that are read all at once, in the order of the file."""
-    if not len(numbers):
-        return
-    order = np.argsort(numbers)
-    held = reader._batch(numbers[order])
-    place = np.empty_like(order)
-    place[order] = np.arange(len(order))
-    for first in range(0, len(numbers), size):
-        batch = {name: values[place[first : first + size]] for name, values in held.items()}
-        yield batch if transform is None else transform(batch)
+def _check_weights(columns, index):
+    """Raise DatasetError unless the samples can be weighted as columns ask for."""
+    weights = [weight for weight in map(sample_columns.event_weight, columns) if weight]
+    runs = index.runs[np.isin(index.runs["primary"], index.primaries())]
+    for weight in weights:
+        weight.check(runs)
 
 
 def _image_dtype(dtype):
@@ -403,27 +328,3 @@ def _image_dtype(dtype):
             f"dtype = {dtype!r}: must be a floating-point type, or None for the numbers as they are stored"
         )
     return kind
-
-
-def _channels(channels, names, path):
-    """Return chosen channels as a list of numbers."""
-    if channels is None:
-        return list(range(len(names)))
-    given = [channels] if isinstance(channels, int | str | np.integer) else list(channels)
-    for channel in given:
-        if channel not in names and channel not in range(len(names)):
-            raise MissingNameError(path, "channel", channel, [*names, *range(len(names))])
-    if not given:
-        raise ValueError("channels: choose at least one, or None for all")
-    return [names.index(channel) if isinstance(channel, str) else int(channel) for channel in given]
-
-
-def _check_stored_numbers(sources):
-    first = sources[0]
-    for source in sources[1:]:
-        for key in ("dtype", "charge_scale", "time_scale"):
-            old, new = first.attributes[key], source.attributes[key]
-            if old != new:
-                raise DatasetError(
-                    f"{source.path}: stored with {key} = {new}, {first.path} with {old}: dtype = None can't mix them"
-                )

@@ -76,24 +76,27 @@ COLUMNS = {
 
 
 def check(columns, path):
-    """Return {name: function of Rows} of columns given by names or as EventWeight.
+    """Return columns, given by names or as EventWeight, one or several, as a tuple.
 
     Raises
     ------
     MissingNameError
         For a name that is no column; `path` stands for the dataset in the message.
     """
-    given = [columns] if isinstance(columns, str | EventWeight) else columns
-    functions = {}
+    given = (columns,) if isinstance(columns, str | EventWeight) else tuple(columns)
     for column in given:
-        weight = event_weight(column)
-        if weight:
-            functions[weight.name] = _weight_column(weight)
-        elif column in COLUMNS:
-            functions[column] = COLUMNS[column]
-        else:
+        if not event_weight(column) and column not in COLUMNS:
             raise MissingNameError(path, "column", column, [*COLUMNS, EventWeight.name])
-    return functions
+    return given
+
+
+def functions(columns):
+    """Return {name: function of Rows} of columns that were checked."""
+    found = {}
+    for column in columns:
+        weight = event_weight(column)
+        found[weight.name if weight else column] = _weight_column(weight) if weight else COLUMNS[column]
+    return found
 
 
 def event_weight(column):

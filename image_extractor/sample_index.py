@@ -1,11 +1,12 @@
 """Which samples a dataset has: events and images of chosen tables, telescopes and energy bins, by row numbers."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from . import row_types, storage
 from .errors import DatasetError, MissingNameError
+from .stored_images import image_shape
 
 #: Attributes of images that must agree among the files of one dataset.
 COMMON = ("image_mode", "mapping", "scale_factor")
@@ -86,6 +87,15 @@ class SampleIndex:
     tel: np.ndarray = None
     row: np.ndarray = None
 
+    def select(self, numbers):
+        """Return an index of some of the samples."""
+        chosen = {name: getattr(self, name)[numbers] for name in ("source", "event", "tel", "row")}
+        return replace(self, **chosen)
+
+    def primaries(self):
+        """Return the primary of each sample, int array (n_samples,)."""
+        return self.events["gamma_hadron_label"][self.event]
+
 
 def build(files, paths, table, view, telescopes, bins):
     """Return the SampleIndex of several files; arguments as those of ImageDataset.
@@ -95,17 +105,20 @@ def build(files, paths, table, view, telescopes, bins):
     index, telescope_rows, runs = SampleIndex(), [], []
     for path in paths:
         with storage.open_dataset(path) as file:
-            chosen = choose_telescopes(file.root[row_types.TEL_TABLE][:], telescopes, path)
-            index.sources += _sources(file, path, table, chosen, sum(map(len, telescope_rows)), bins)
-            telescope_rows.append(file.root[row_types.TEL_TABLE][:][chosen])
-            runs.append(file.root[row_types.RUN_TABLE][:])
+            with storage.damage(path):
+                tel_table, run_table = file.root[row_types.TEL_TABLE][:], file.root[row_types.RUN_TABLE][:]
+            chosen = choose_telescopes(tel_table, telescopes, path)
+            index.sources += _sources(file, path, table, tel_table, chosen, sum(map(len, telescope_rows)), bins)
+        telescope_rows.append(tel_table[chosen])
+        runs.append(run_table)
     index.telescopes, index.runs = np.concatenate(telescope_rows), np.concatenate(runs)
     _check_agreement(index.sources)
     if view == "event":
         _check_same_telescopes(paths, telescope_rows)
     parts, events, n_events = [], [], 0
     for number, source in enumerate(index.sources):
-        labels, *samples = _read(files, source, view, bins)
+        with storage.damage(source.path):
+            labels, *samples = _read(files, source, view, bins)
         samples[0] += n_events
         parts.append([np.full(len(samples[0]), number, np.int32), *samples])
         events.append(labels)
@@ -142,18 +155,19 @@ def choose_telescopes(tel_table, telescopes, path):
     return np.flatnonzero(chosen)
 
 
-def _sources(file, path, table, chosen, first_tel, bins):
+def _sources(file, path, table, tel_table, chosen, first_tel, bins):
     """Return the Sources of one open file."""
-    tel_ids = file.root[row_types.TEL_TABLE][:]["tel_id"][chosen].tolist()
+    tel_ids = tel_table["tel_id"][chosen].tolist()
     sources = []
     for group in _groups(file, path, bins):
         node = _events_table(group, table, path)
-        attributes = storage.user_attributes(node)
-        image = {key: attributes[key] for key in (*COMMON, "dtype", "dim_order", "charge_scale", "time_scale")}
         name = group._v_name if group._v_depth else ""
         mapped = "tel_map" in node.colnames
-        example = _image_node_shapes(group, node, tel_ids, mapped)
-        image["shape"] = _common_shape(path, file.root[row_types.TEL_TABLE][:][chosen], example)
+        with storage.damage(path):
+            attributes = storage.user_attributes(node)
+            image = {key: attributes[key] for key in (*COMMON, "dtype", "dim_order", "charge_scale", "time_scale")}
+            shapes = _image_node_shapes(group, node, tel_ids, mapped)
+        image["shape"] = _common_shape(path, tel_table[chosen], shapes)
         energy_bin = int(name[1:]) if name else -1
         sources.append(
             Source(path, group._v_pathname, node._v_name, tel_ids, chosen, first_tel, energy_bin, mapped, image)
@@ -222,12 +236,6 @@ def _check_same_telescopes(paths, telescope_rows):
     for path, rows in zip(paths, telescope_rows, strict=True):
         if rows["tel_id"].tolist() != telescope_rows[0]["tel_id"].tolist():
             raise DatasetError(f"{path}: other telescopes than {paths[0]}: choose telescopes that both have")
-
-
-def image_shape(attributes):
-    """Return the shape (x, y, channel) of images, whatever the order in which they are stored."""
-    shape = tuple(map(int, attributes["shape"]))
-    return (*shape[1:], shape[0]) if attributes["dim_order"] == "channels_first" else shape
 
 
 # -- reading -----------------------------------------------------------------------------------------

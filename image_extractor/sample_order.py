@@ -37,13 +37,7 @@ def windows(n_samples, block, buffer, seed=0, epoch=0):
 
 
 def batches(order, size, drop_last=False):
-    """Cut index arrays that follow each other into batches of one size; the last may be smaller."""
-    rest = np.empty(0, np.int64)
-    for part in order:
-        rest = np.concatenate([rest, part])
-        full = len(rest) // size * size
-        for first in range(0, full, size):
-            yield rest[first : first + size]
-        rest = rest[full:]
-    if len(rest) and not drop_last:
-        yield rest
+    """Yield the batches of an order, int array; the last may be smaller."""
+    n_samples = len(order) // size * size if drop_last else len(order)
+    for first in range(0, n_samples, size):
+        yield order[first : min(first + size, n_samples)]

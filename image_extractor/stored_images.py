@@ -1,13 +1,14 @@
 """Stored images into batches: axes in the order (x, y, channel), scales undone, memory used again."""
 
+import copy
+import itertools
 import sys
 
 import numpy as np
 
 from . import row_types
-
-#: Bytes that are converted at once: they should stay in a processor's cache.
-PIECE_BYTES = 1 << 20
+from .errors import DatasetError, MissingNameError
+from .stored_rows import runs
 
 #: Buffers that are kept for the next batches, and bytes of the largest of them.
 BUFFERS_KEPT, LARGEST_KEPT = 8, 1 << 26
@@ -19,17 +20,18 @@ class BufferPool:
     Fresh memory must be paged in, which costs more than filling it with images.
     """
 
-    def __init__(self):
-        self._buffers = []
+    def __init__(self, kept=BUFFERS_KEPT, largest=LARGEST_KEPT):
+        self._buffers, self._kept, self._largest = [], kept, largest
 
     def __getstate__(self):
-        return {"_buffers": []}
+        return self.__dict__ | {"_buffers": []}
 
     def empty(self, shape, dtype):
         """Return an array as numpy.empty does."""
         dtype = np.dtype(dtype)
         size = int(np.prod(shape)) * dtype.itemsize
-        buffer = self._buffer(size) if size <= LARGEST_KEPT else np.empty(size, np.uint8)
+        keep = self._largest is None or size <= self._largest
+        buffer = self._buffer(size) if keep else np.empty(size, np.uint8)
         return buffer[:size].view(dtype).reshape(shape)
 
     def _buffer(self, size):
@@ -39,12 +41,12 @@ class BufferPool:
             if fits and sys.getrefcount(self._buffers[place]) <= 2:
                 return self._buffers[place]
         buffer = np.empty(size, np.uint8)
-        self._buffers = [*self._buffers[1 - BUFFERS_KEPT :], buffer]
+        self._buffers = [*self._buffers, buffer][-self._kept :]
         return buffer
 
 
 class Conversion:
-    """From stored numbers to values.
+    """From stored numbers to values, in two steps: images are copied one by one, scales undone for whole batches.
 
     Parameters
     ----------
@@ -58,6 +60,10 @@ class Conversion:
     ----------
     dtype : numpy.dtype
         Of the values.
+    stored : tuple
+        What the stored numbers are: their dtype and scales.
+    shape : tuple
+        Of an image, (x, y, channel).
 
     Notes
     -----
@@ -65,23 +71,35 @@ class Conversion:
     """
 
     def __init__(self, attributes, channels, dtype):
+        self._scales = channel_scales(attributes)[channels]
         channels = _as_slice(channels)
         self._first = attributes["dim_order"] == "channels_first"
         # a slice of a memory map is a view of it, a list would read all of it
         self._slice, self._list = (channels, None) if isinstance(channels, slice) else (slice(None), channels)
         stored = np.dtype(attributes["dtype"])
+        self.stored = stored, tuple(self._scales.tolist())
+        self.shape = (*image_shape(attributes)[:-1], len(self._scales))
         self.dtype = stored if dtype is None else dtype
         self._divisor = self._wide = None
-        scales = channel_scales(attributes)[channels]
-        if dtype is None or (scales == 1).all():
+        if dtype is None or (self._scales == 1).all():
             return
-        scale = scales[0] if (scales == scales[0]).all() else scales
         digits = 8 * stored.itemsize if stored.kind in "iu" else np.finfo(stored).nmant
-        exact = digits <= np.finfo(dtype).nmant + 1 and (np.asarray(scale, dtype) == scale).all()
+        exact = digits <= np.finfo(dtype).nmant + 1 and (self._scales.astype(dtype) == self._scales).all()
         if exact and dtype != np.float16:
-            self._divisor = np.asarray(scale, dtype)
+            self._divisor = _divisor(self._scales.astype(dtype), self.shape)
         else:
-            self._wide = np.asarray(scale, np.float64)
+            self._wide = self._scales
+
+    def without_scales(self):
+        """Return a conversion that leaves numbers as they are stored."""
+        same = copy.copy(self)
+        same.dtype, same._divisor, same._wide = self.stored[0], None, None
+        return same
+
+    def agrees(self, other):
+        """Tell whether :meth:`undo_scales` does the same in both."""
+        same = np.array_equal(self._scales, other._scales)
+        return same and (self._divisor is None) == (other._divisor is None)
 
     def view(self, block):
         """Return a block of stored images as (n, x, y, channel), chosen channels only."""
@@ -90,34 +108,47 @@ class Conversion:
         return block[..., self._slice]
 
     def place(self, images, positions, block, rows):
-        """Copy rows of a block to positions of the batch.
+        """Copy rows of a block to positions of the batch; :meth:`undo_scales` must follow.
 
         images : array (n, x, y, channel)
-        positions, rows : int array (n_rows,)
+        positions : int array (n_rows,)
+        rows : int array (n_rows,), ascending
         """
-        n = len(rows)
-        if n > 1 and _consecutive(rows) and _consecutive(positions):
-            step = max(1, PIECE_BYTES // images[0].nbytes)
-            target, source = images[positions[0] : positions[0] + n], block[rows[0] : rows[0] + n]
-            for first in range(0, n, step):
-                self._place_piece(target[first : first + step], source[first : first + step])
-        else:
+        # where hardly two lie together, to look for them would only cost time
+        if len(rows) == 1 or rows[-1] - rows[0] >= 2 * len(rows):
             for position, row in zip(positions.tolist(), rows.tolist(), strict=True):
-                self._place_piece(images[position], block[row])
+                self._copy(images[position], block[row])
+            return
+        edges = np.flatnonzero((np.diff(rows) != 1) | (np.diff(positions) != 1)) + 1
+        for start, stop in itertools.pairwise([0, *edges.tolist(), len(rows)]):
+            position, row = int(positions[start]), int(rows[start])
+            self._copy(images[position : position + stop - start], block[row : row + stop - start])
 
-    def _place_piece(self, target, source):
+    def _copy(self, target, source):
         if self._list is not None:
             source = source[..., self._list]
         if self._wide is not None:
             np.divide(source, self._wide, out=target, dtype=np.float64, casting="unsafe")
-            return
-        np.copyto(target, source, casting="unsafe")
+        else:
+            np.copyto(target, source, casting="unsafe")
+
+    def convert(self, images, stored):
+        """Copy what a conversion without scales has read, scales undone."""
+        if self._wide is not None:
+            np.divide(stored, self._wide, out=images, dtype=np.float64, casting="unsafe")
+        else:
+            np.copyto(images, stored, casting="unsafe")
+            self.undo_scales(images)
+
+    def undo_scales(self, images):
+        """Turn images of a batch, (n, x, y, channel), into p.e. and ns."""
         if self._divisor is not None:
-            np.divide(target, self._divisor, out=target)
+            np.divide(images, self._divisor, out=images)
 
 
-def _consecutive(values):
-    return values[-1] - values[0] == len(values) - 1 and bool((np.diff(values) == 1).all())
+def _divisor(scales, shape):
+    """Return a number or, what is much faster than a number for each channel, an image of them."""
+    return scales[0] if (scales == scales[0]).all() else np.broadcast_to(scales, shape).copy()
 
 
 def _as_slice(numbers):
@@ -126,6 +157,12 @@ def _as_slice(numbers):
     if step < 1 or numbers != list(range(numbers[0], numbers[0] + step * len(numbers), step)):
         return numbers
     return slice(numbers[0], numbers[-1] + 1, step)
+
+
+def image_shape(attributes):
+    """Return the shape (x, y, channel) of images, whatever the order in which they are stored."""
+    shape = tuple(map(int, attributes["shape"]))
+    return (*shape[1:], shape[0]) if attributes["dim_order"] == "channels_first" else shape
 
 
 def channel_scales(attributes):
@@ -140,6 +177,31 @@ def channel_names(attributes):
     n_channels = int(attributes["image_mode"][-2])
     second = "time" if "TIMING" in attributes["image_mode"] else "empty"
     return ["charge", second, "empty"][:n_channels]
+
+
+def choose_channels(channels, names, path):
+    """Return channels, given by numbers or names, one or several, as a list of numbers; `path` is for messages."""
+    if channels is None:
+        return list(range(len(names)))
+    given = [channels] if isinstance(channels, int | str | np.integer) else list(channels)
+    for channel in given:
+        if channel not in names and channel not in range(len(names)):
+            raise MissingNameError(path, "channel", channel, [*names, *range(len(names))])
+    if not given:
+        raise ValueError("channels: choose at least one, or None for all")
+    return [names.index(channel) if isinstance(channel, str) else int(channel) for channel in given]
+
+
+def check_stored_numbers(sources):
+    """Raise DatasetError unless the stored numbers of all sources mean the same."""
+    first = sources[0]
+    for source in sources[1:]:
+        for key in ("dtype", "charge_scale", "time_scale"):
+            old, new = first.attributes[key], source.attributes[key]
+            if old != new:
+                raise DatasetError(
+                    f"{source.path}: stored with {key} = {new}, {first.path} with {old}: dtype = None can't mix them"
+                )
 
 
 class SourceImages:
@@ -161,9 +223,8 @@ class SourceImages:
         The arguments are sorted as :meth:`order` says.
         """
         if self._source.mapped:
-            for tel in np.unique(tels).tolist():
-                low, high = np.searchsorted(tels, [tel, tel + 1])
-                self._fill_from_array(images, positions[low:high], tel, rows[low:high])
+            for part in runs(tels):
+                self._fill_from_array(images, positions[part], int(tels[part.start]), rows[part])
         else:
             self._fill_from_table(images, positions, tels, rows)
 

@@ -153,6 +153,7 @@ class StoredRows:
 
     def __init__(self, node):
         self._node, self.n_rows, self.dtype = node, node.shape[0], row_dtype(node)
+        self._path = node._v_file.filename
         self._per_chunk = node.chunkshape[0] if node.chunkshape else 1
         self._step = storage.rows_of(BLOCK_BYTES, self.dtype.itemsize)
 
@@ -164,13 +165,17 @@ class StoredRows:
             while start < part.stop:
                 first = int(rows[start])
                 stop = start + int(np.searchsorted(rows[start : part.stop], first + self._step))
-                yield slice(start, stop), self._node[first : int(rows[stop - 1]) + 1], first
+                yield slice(start, stop), self._read(first, int(rows[stop - 1]) + 1), first
                 start = stop
 
     def all_blocks(self):
         """Yield (first row, block) over all rows."""
         for first in range(0, self.n_rows, self._step):
-            yield first, self._node[first : first + self._step]
+            yield first, self._read(first, first + self._step)
+
+    def _read(self, first, stop):
+        with storage.damage(self._path):
+            return self._node.read(first, stop)
 
 
 def runs(values):

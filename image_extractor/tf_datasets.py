@@ -1,19 +1,30 @@
 """ImageDatasets as tf.data datasets; the only room that imports TensorFlow."""
 
 import itertools
+import threading
 
 import tensorflow as tf
+
+#: TensorFlow asks for batches from threads of its own, and PyTables is not made for two at once.
+LOCK = threading.Lock()
 
 
 def tf_dataset(dataset, batch_size, **options):
     """Return a tf.data.Dataset of batches; see ImageDataset.as_tf."""
+    dataset.batches(batch_size, **options)  # says at once what is wrong with the options
     epochs = itertools.count(options.pop("epoch", 0))
-    example = dataset[:1] if len(dataset) else dataset[[]]
+    example = dataset[:1]
     signature = {
         name: tf.TensorSpec((None, *values.shape[1:]), tf.as_dtype(values.dtype)) for name, values in example.items()
     }
 
     def batches():
-        return dataset.batches(batch_size, epoch=next(epochs), **options)
+        found = dataset.batches(batch_size, epoch=next(epochs), **options)
+        while True:
+            with LOCK:
+                batch = next(found, None)
+            if batch is None:
+                return
+            yield batch
 
     return tf.data.Dataset.from_generator(batches, output_signature=signature)

@@ -30,25 +30,35 @@ def network(n_channels):
     return nn.Sequential(*layers, nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Dropout(0.2), nn.Linear(n_in, 1))
 
 
-class Inputs:
-    """The transform of a batch: charges compressed, times from the pulses' mean, where there is light."""
+SAMPLE = ("obs_id", "event_id", "primary", "tel_id")
 
-    def __init__(self, shuffle_labels, seed):
-        self._random = np.random.default_rng(seed) if shuffle_labels else None
+
+def inputs(batch):
+    """The transform of a batch: charges compressed, times from the pulses' mean, where there is light."""
+    image = batch["image"]
+    light = np.clip(image[..., 0], 0, None)
+    if image.shape[-1] > 1:
+        bright = light * (light > 5)
+        mean = (bright * image[..., 1]).sum((1, 2)) / np.maximum(bright.sum((1, 2)), 1e-3)
+        image[..., 1] = np.where(light > 5, np.clip((image[..., 1] - mean[:, None, None]) / 5, -3, 3), 0)
+    image[..., 0] = np.log1p(light / 5)
+    return batch
+
+
+class ShuffledLabels:
+    """The same transform, with the labels of the whole table dealt out anew among its images."""
+
+    def __init__(self, dataset, seed):
+        labels = np.random.default_rng(seed).permutation(dataset.labels(("is_gamma",))["is_gamma"])
+        self._labels = dict(zip(self._samples(dataset.labels(SAMPLE)), labels, strict=True))
+
+    @staticmethod
+    def _samples(columns):
+        return zip(*(columns[name].tolist() for name in SAMPLE), strict=True)
 
     def __call__(self, batch):
         """Change image and label of a batch."""
-        image = batch["image"]
-        charge = image[..., 0]
-        light = np.clip(charge, 0, None)
-        if image.shape[-1] > 1:
-            bright = light * (light > 5)
-            mean = (bright * image[..., 1]).sum((1, 2)) / np.maximum(bright.sum((1, 2)), 1e-3)
-            image[..., 1] = np.where(light > 5, np.clip((image[..., 1] - mean[:, None, None]) / 5, -3, 3), 0)
-        image[..., 0] = np.log1p(light / 5)
-        if self._random is not None:
-            batch["is_gamma"] = self._random.permutation(batch["is_gamma"])
-        return batch
+        return inputs(batch) | {"is_gamma": np.array([self._labels[sample] for sample in self._samples(batch)])}
 
 
 def roc(scores, labels):
@@ -75,9 +85,15 @@ def evaluate(model, batches):
 def train(arguments):
     """Train and test; returns the losses of each epoch, the ROC curve and its area."""
     torch.manual_seed(arguments.seed)
-    chosen = {"telescopes": arguments.telescopes, "columns": ("is_gamma",)}
-    transform = Inputs(arguments.shuffle_labels, arguments.seed)
-    tables = [ImageDataset(arguments.path, table=name, transform=transform, **chosen) for name in arguments.tables]
+    tables = [
+        ImageDataset(
+            arguments.path, table=name, telescopes=arguments.telescopes, columns=("is_gamma", *SAMPLE), transform=inputs
+        )
+        for name in arguments.tables
+    ]
+    if arguments.shuffle_labels:
+        for number, dataset in enumerate(tables):
+            dataset.transform = ShuffledLabels(dataset, (arguments.seed, number))
     training, validation, test = (
         dataset.as_torch(64, shuffle=dataset is tables[0], seed=arguments.seed) for dataset in tables
     )
@@ -119,7 +135,7 @@ def draw(path, losses, curve, title):
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
     for values, name in zip(losses.T, ("training", "validation"), strict=True):
         left.plot(np.arange(len(values)) + 1, values, marker="o", label=name)
-    left.set(xlabel="epoch", ylabel="cross entropy")
+    left.set(xlabel="epoch", ylabel="cross entropy", ylim=(0, None), xticks=np.arange(len(losses)) + 1)
     left.legend()
     right.plot(false, true, label=f"AUC = {area:.3f}")
     right.plot([0, 1], [0, 1], color="grey", linestyle=":")

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from random_dataset import VARIANTS, write_dataset
 
 REAL_FILES = {
     "history_meta_75.simtel.zst": "LST+MST",
@@ -58,6 +59,18 @@ def all_cameras(tmp_path_factory):
     telescopes = "LST:1,MSTN:1,MSTF:1,SCT:1,SSTC:2,SSTA:2,SSTD:2"
     write_demo_file(path, events=6, telescopes=telescopes, run=3, energy="5,50", scatter=150)
     return path
+
+
+@pytest.fixture(scope="session", params=VARIANTS)
+def dataset_path(request, tmp_path_factory):
+    """A dataset of random numbers in each way to store one."""
+    return write_dataset(tmp_path_factory.mktemp("variants") / "data.h5", **VARIANTS[request.param])
+
+
+@pytest.fixture(scope="session")
+def mapped_path(tmp_path_factory):
+    """A dataset of random numbers, uncompressed and mapped."""
+    return write_dataset(tmp_path_factory.mktemp("mapped") / "data.h5")
 
 
 @pytest.fixture

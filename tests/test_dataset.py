@@ -1,195 +1,28 @@
-"""Reading back: every sample is what PyTables reads, whatever the layout, the order, the split or the process."""
+"""Reading back: every sample is what PyTables reads, whatever the layout, the choice, or the split."""
 
-import importlib.util
-import json
-import os
 import pickle
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import tables
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_dataset import (
+    N_EVENTS,
+    SHAPE,
+    TEL_IDS,
+    VARIANTS,
+    assert_batch,
+    keys_of,
+    plain_image,
+    plain_images,
+    write_dataset,
+)
 
-from image_extractor import config, images, row_types, storage
+from image_extractor import storage
 from image_extractor.dataset import ImageDataset
 from image_extractor.errors import DatasetError, MissingNameError
-from image_extractor.event_weights import CRAB, PROTONS, EventWeight, PowerLaw, simulated_flux
 from image_extractor.merge import rewrite
-
-TEL_IDS = (2, 5, 9)
-N_EVENTS = 60
-SHAPE = (4, 3)
-
-VARIANTS = {
-    "mapped": {},
-    "all": {"storage_mode": "all"},
-    "mapped compressed": {"output_compression": "zstd"},
-    "all compressed": {"storage_mode": "all", "output_compression": "lz4"},
-    "energy_recon": {"mode": "energy_recon"},
-    "energy_recon all": {"mode": "energy_recon", "storage_mode": "all"},
-    "channels_first": {"image_dim_order": "channels_first"},
-    "all channels_first": {"storage_mode": "all", "image_dim_order": "channels_first"},
-    "different scales": {"image_time_scale": 25.0, "image_dtype": "int16"},
-    "32 bits": {"image_dtype": "uint32", "image_charge_scale": 1000.0},
-    "float32": {"image_dtype": "float32"},
-}
-
-
-def made_settings(**keywords):
-    defaults = {
-        "mode": "gh_class",
-        "storage_mode": "mapped",
-        "use_pkl_dict": False,
-        "image_mode": "PIXELS_TIMING_3C",
-        "image_scale_factor": 1,
-        "output_compression": "none",
-        "energy_bins_min": -1.0,
-        "energy_bins_max": 1.0,
-        "energy_bins_bin_size": 1.0,
-        "energy_recon_bins_min": -1.0,
-        "energy_recon_bins_max": 1.0,
-        "energy_recon_bins_bin_size": 1.0,
-    }
-    return config.from_keywords(defaults | keywords)
-
-
-def write_dataset(path, seed=0, n_events=N_EVENTS, run=1, primary=0, tel_ids=TEL_IDS, cone=(0.0, 0.0), **keywords):
-    """Write a dataset of random numbers with the package's own nodes: every image is different."""
-    made = made_settings(**keywords)
-    random = np.random.default_rng(seed)
-    grid = images.PixelGrid(SHAPE, np.arange(12) // 3, np.arange(12) % 3, 0.0, np.arange(12.0), np.arange(12.0))
-    grids = dict.fromkeys(tel_ids, grid)
-    columns = row_types.event_columns(made, grids)
-    bins = config.energy_bins(made)
-    events = np.zeros(n_events, row_types.dtype(columns))
-    events["run_number"], events["gamma_hadron_label"] = run, primary
-    events["event_number"] = 100 * np.repeat(np.arange(n_events), 3)[:n_events] + np.arange(n_events) % 3
-    for name, low, high in (("core_x", -300, 300), ("core_y", -300, 300), ("az", -3, 3), ("alt", 1, 1.5)):
-        events[name] = random.uniform(low, high, n_events)
-    events["mc_energy"] = 10 ** random.uniform(-1, 1, n_events)
-    energy_bin = bins.find(events["mc_energy"])
-    has = random.random((n_events, len(tel_ids))) < 0.6
-    has[::7] = False  # events without any of the telescopes
-    image = made["image"]
-    attributes = {key if key != "mode" else "image_mode": image[key] for key in image if key != "shape"}
-    if image["dtype"] == "float32":
-        attributes |= {"charge_scale": 1.0, "time_scale": 1.0}
-    filters = storage.filters(made["output"]["compression"])
-    with storage.open_file(path, "w") as file:
-        storage.set_attributes(
-            file.root, {"format": row_types.FORMAT_NAME, "format_version": "1.0", "config": config.dumps(made)}
-        )
-        tel_table = np.zeros(len(tel_ids), row_types.dtype(row_types.TEL_COLUMNS))
-        tel_table["tel_id"], tel_table["tel_type"], tel_table["camera"] = tel_ids, b"LST", b"LSTCam"
-        tel_table["tel_type"][-1], tel_table["camera"][-1] = b"MST", b"NectarCam"
-        for axis in ("tel_x", "tel_y", "tel_z"):
-            tel_table[axis] = random.uniform(-100, 100, len(tel_ids))
-        storage.create_table(file, "/", "Tel_Table", tel_table.dtype, filters, {}).append(tel_table)
-        storage.create_table(file, "/Cameras", "LSTCam", np.dtype([("pixel_id", "<i4")]), filters, {})
-        row = np.zeros(1, row_types.dtype(row_types.RUN_COLUMNS))
-        for name, value in (
-            ("file_name", b"run.simtel"),
-            ("run_number", run),
-            ("primary", primary),
-            ("energy_range_min", 0.1),
-            ("energy_range_max", 10.0),
-            ("spectral_index", -2.0),
-            ("n_showers", 1000),
-            ("shower_reuse", 3),
-            ("max_scatter_range", 500.0),
-            ("min_viewcone_radius", cone[0]),
-            ("max_viewcone_radius", cone[1]),
-            ("events_written", n_events),
-        ):
-            row[name] = value
-        storage.create_table(file, "/", "Run_Table", row.dtype, filters, {}).append(row)
-        recon = made["mode"] == "energy_recon"
-        if recon:
-            events["energy_reconstruction_bin_label"] = energy_bin
-            storage.set_attributes(file.root, {"energy_bin_edges": bins.edges})
-        for number, group in enumerate(row_types.energy_groups(made, bins.n_bins)):
-            chosen = slice(None) if recon else energy_bin == number
-            write_group(file, f"/{group}", events[chosen], has[chosen], grids, made, attributes, filters, random)
-    return Path(path)
-
-
-def write_group(file, path, events, has, grids, made, attributes, filters, random):
-    image = made["image"]
-    mapped = made["storage_mode"] == "mapped"
-    if mapped:
-        events["tel_map"] = -1
-    else:
-        events["trig_list"] = has
-    for position, (tel_id, grid) in enumerate(grids.items()):
-        shape = images.array_shape(grid, image)
-        n = int(has[:, position].sum())
-        high = 1000 if image["dtype"] == "float32" else min(np.iinfo(image["dtype"]).max, 2**31)
-        stored = random.uniform(0, high, (n, *shape)).astype(image["dtype"])
-        if mapped:
-            array = storage.create_image_array(
-                file, path, row_types.image_name(tel_id), image["dtype"], shape, filters, attributes
-            )
-            array.append(stored)
-            # shuffled, as the tables of a dataset are
-            events["tel_map"][has[:, position], position] = random.permutation(n)
-        else:
-            events[row_types.image_name(tel_id)][has[:, position]] = stored
-    storage.create_table(file, path, "Events", events.dtype, filters, attributes).append(events)
-
-
-@pytest.fixture(scope="module", params=VARIANTS)
-def dataset_path(request, tmp_path_factory):
-    return write_dataset(tmp_path_factory.mktemp("variants") / "data.h5", **VARIANTS[request.param])
-
-
-@pytest.fixture(scope="module")
-def mapped_path(tmp_path_factory):
-    return write_dataset(tmp_path_factory.mktemp("mapped") / "data.h5")
-
-
-def plain_images(path, table="Events"):
-    """Return {(obs_id, event_id, primary, tel_id): image} as PyTables reads them, (x, y, channel), scales undone."""
-    found = {}
-    with tables.open_file(str(path)) as file:
-        tel_ids = file.root.Tel_Table.col("tel_id").tolist()
-        for group in [file.root.E0, file.root.E1] if "E0" in file.root else [file.root]:
-            node = group._f_get_child(table)
-            attributes = node._v_attrs
-            scales = np.array([attributes["charge_scale"], attributes["time_scale"], 1.0])
-            for row in node[:]:
-                for position, tel_id in enumerate(tel_ids):
-                    image = plain_image(group, row, position, tel_id)
-                    if image is None:
-                        continue
-                    if attributes["dim_order"] == "channels_first":
-                        image = np.moveaxis(image, 0, -1)
-                    key = row["run_number"], row["event_number"], row["gamma_hadron_label"], tel_id
-                    found[tuple(map(int, key))] = (image.astype(np.float64) / scales).astype(np.float32)
-    return found
-
-
-def plain_image(group, row, position, tel_id):
-    if "tel_map" in row.dtype.names:
-        place = row["tel_map"][position]
-        return None if place < 0 else group._f_get_child(f"T{tel_id}")[int(place)]
-    return row[f"T{tel_id}"] if row["trig_list"][position] else None
-
-
-def keys_of(batch):
-    columns = (batch[name] for name in ("obs_id", "event_id", "primary", "tel_id"))
-    return list(zip(*(column.tolist() for column in columns), strict=True))
-
-
-def assert_batch(batch, expected):
-    """Check that the images of a batch are those that its labels name."""
-    for image, key in zip(batch["image"], keys_of(batch), strict=True):
-        assert image.flags.c_contiguous
-        np.testing.assert_array_equal(image, expected[key])
-
 
 # -- agreement -------------------------------------------------------------------------------------------
 
@@ -224,13 +57,17 @@ def test_event_view_has_all_images_of_each_event(dataset_path):
     assert seen == len(expected)
 
 
+def shuffle_and_split(path):
+    with storage.open_file(path, "a") as file:  # what the merge asks of a dataset
+        file.root.Cameras.LSTCam.append(np.zeros(1, [("pixel_id", "<i4")]))
+    rewrite(path, seed=3, split={"Training": 0.8, "Validation": 0.15, "Test": 0.05})
+
+
 def test_after_shuffle_and_split_tables_are_what_pytables_reads(dataset_path, tmp_path):
     path = tmp_path / "split.h5"
     path.write_bytes(dataset_path.read_bytes())
     whole = plain_images(path)
-    with storage.open_file(path, "a") as file:  # what the merge asks of a dataset
-        file.root.Cameras.LSTCam.append(np.zeros(1, [("pixel_id", "<i4")]))
-    rewrite(path, seed=3, split={"Training": 0.7, "Validation": 0.2, "Test": 0.1})
+    shuffle_and_split(path)
     seen = []
     for table in ("Training", "Validation", "Test"):
         expected = plain_images(path, f"Events_{table}")
@@ -242,25 +79,31 @@ def test_after_shuffle_and_split_tables_are_what_pytables_reads(dataset_path, tm
     assert sorted(seen) == sorted(whole)
 
 
-numbers = st.integers(-90, 89)
+numbers = st.integers(-60, 59)
 index_sets = st.one_of(
     st.lists(numbers, max_size=40),
     st.lists(numbers, max_size=40).map(lambda values: np.array(values, np.int64)),
-    st.slices(90),
+    st.slices(60),
 )
 
 
 @pytest.fixture(scope="module")
-def opened(dataset_path):
-    with ImageDataset(dataset_path, table="Events") as dataset:
-        yield dataset.select(np.arange(90)), plain_images(dataset_path)
+def opened(dataset_path, tmp_path_factory):
+    """Sixty samples of the dataset, and sixty of its training table when it is shuffled and split, with the truth."""
+    split_path = tmp_path_factory.mktemp("split") / "data.h5"
+    split_path.write_bytes(dataset_path.read_bytes())
+    shuffle_and_split(split_path)
+    expected = plain_images(dataset_path), plain_images(split_path, "Events_Training")
+    with ImageDataset(dataset_path, table="Events") as whole, ImageDataset(split_path) as training:
+        assert min(len(whole), len(training)) > 60
+        yield list(zip([whole.select(np.arange(60)), training.select(np.arange(60))], expected, strict=True))
 
 
 @settings(max_examples=40, deadline=None)
-@given(index_sets)
-def test_any_set_of_samples_in_any_order(opened, key):
-    dataset, expected = opened
-    wanted = np.arange(90)[key if isinstance(key, slice) else np.asarray(key, np.int64)]
+@given(st.sampled_from([0, 1]), index_sets)
+def test_any_set_of_samples_in_any_order(opened, which, key):
+    dataset, expected = opened[which]
+    wanted = np.arange(60)[key if isinstance(key, slice) else np.asarray(key, np.int64)]
     everything = dataset.labels(("obs_id", "event_id", "primary", "tel_id"))
     batch = dataset[key]
     assert keys_of(batch) == [keys_of(everything)[number] for number in wanted]
@@ -271,7 +114,7 @@ def test_any_set_of_samples_in_any_order(opened, key):
 @settings(max_examples=20, deadline=None)
 @given(st.lists(numbers, min_size=1, max_size=10))
 def test_a_list_of_samples_is_read_as_one_batch(opened, key):
-    dataset, _ = opened
+    dataset, _ = opened[0]
     batch = dataset[key]
     for i, (sample, number) in enumerate(zip(dataset.__getitems__(key), key, strict=True)):
         for name, values in dataset[number].items():
@@ -417,144 +260,6 @@ def halved(batch):
     return batch | {"image": batch["image"] / 2}
 
 
-# -- orders, splits, several files -----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("shuffle", [False, True, "random", "blocks"])
-@pytest.mark.parametrize("n_shards", [1, 3])
-def test_an_epoch_has_every_sample_once(dataset_path, shuffle, n_shards):
-    expected = plain_images(dataset_path)
-    with ImageDataset(dataset_path, table="Events") as dataset:
-
-        def epoch(seed, number):
-            batches = []
-            for shard in range(n_shards):
-                options = {"shard": (shard, n_shards), "block": 8, "buffer": 24}
-                batches += dataset.batches(10, shuffle=shuffle, seed=seed, epoch=number, **options)
-            return batches
-
-        first = epoch(1, 0)
-        for batch in first:
-            assert_batch(batch, expected)
-        keys = [key for batch in first for key in keys_of(batch)]
-        assert sorted(keys) == sorted(expected)
-        assert [keys_of(batch) for batch in epoch(1, 0)] == [keys_of(batch) for batch in first]
-        for seed, number in ((1, 1), (2, 0)):
-            same = [key for batch in epoch(seed, number) for key in keys_of(batch)] == keys
-            assert same == (shuffle is False)
-
-
-def test_blocks_stay_together_in_the_buffer(mapped_path):
-    dataset = ImageDataset(mapped_path, table="Events").select(slice(64))
-    order = {key: i for i, key in enumerate(keys_of(dataset.labels()))}
-    batches = list(dataset.batches(8, shuffle="blocks", block=8, buffer=16))
-    assert len(batches) == 8
-    for first, second in zip(batches[0::2], batches[1::2], strict=True):
-        numbers = [order[key] for batch in (first, second) for key in keys_of(batch)]
-        assert len({number // 8 for number in numbers}) == 2
-        assert len({number // 8 for number in numbers[:8]}) == 2  # and the blocks are mixed
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.integers(0, 1000), st.integers(2, 9))
-def test_split_shares_out_showers(mapped_path, seed, tenths):
-    fractions = {"Training": tenths / 10, "Validation": 1 - tenths / 10}
-    parts, showers = {}, {}
-    for view in ("telescope", "event"):
-        dataset = ImageDataset(mapped_path, table="Events", view=view)
-        parts[view] = dataset.split(fractions, seed=seed)
-        assert sum(map(len, parts[view].values())) == len(dataset)
-        showers[view] = {name: set(part.labels()["event_id"] // 100) for name, part in parts[view].items()}
-        assert not showers[view]["Training"] & showers[view]["Validation"]
-    assert showers["telescope"] == showers["event"]
-    n_showers = N_EVENTS // 3
-    assert abs(len(showers["event"]["Training"]) - tenths / 10 * n_showers) <= 0.5 + N_EVENTS / 21
-    expected = plain_images(mapped_path)
-    for part in parts["telescope"].values():
-        assert_batch(part[:], expected)
-
-
-def test_several_files_are_one_dataset(tmp_path):
-    first = write_dataset(tmp_path / "gammas.h5", seed=1, run=1)
-    second = write_dataset(
-        tmp_path / "protons.h5", seed=2, run=1, primary=101, storage_mode="all", image_charge_scale=7.0
-    )
-    expected = plain_images(first) | plain_images(second)
-    dataset = ImageDataset([first, second], table="Events")
-    assert len(dataset) == len(expected)
-    assert len(dataset.runs) == 2
-    seen = []
-    for batch in dataset.batches(16, shuffle=True, seed=5):
-        assert_batch(batch, expected)
-        seen += keys_of(batch)
-    assert sorted(seen) == sorted(expected)
-    with pytest.raises(DatasetError, match="charge_scale"):
-        ImageDataset([first, second], table="Events", dtype=None)
-
-
-def test_files_that_do_not_fit_are_named(tmp_path, mapped_path):
-    other = write_dataset(tmp_path / "other.h5", image_mapping="axial")
-    with pytest.raises(DatasetError, match=r"other.h5: made with mapping = axial, .*data.h5 with shifting"):
-        ImageDataset([mapped_path, other], table="Events")
-    fewer = write_dataset(tmp_path / "fewer.h5", tel_ids=(2, 5))
-    with pytest.raises(DatasetError, match=r"fewer.h5: other telescopes than .*data.h5"):
-        ImageDataset([mapped_path, fewer], table="Events", view="event")
-    assert ImageDataset([mapped_path, fewer], table="Events", view="event", telescopes=2)
-
-
-# -- weights ---------------------------------------------------------------------------------------------
-
-
-def test_class_weights_balance_the_classes(tmp_path):
-    paths = [write_dataset(tmp_path / f"{n}.h5", primary=p, n_events=n) for n, p in ((60, 0), (15, 101))]
-    dataset = ImageDataset(paths, table="Events", columns=("primary", "class_weight"))
-    labels = dataset.labels()
-    sums = [labels["class_weight"][labels["primary"] == primary].sum() for primary in (0, 101)]
-    assert sums == pytest.approx([len(dataset) / 2] * 2, rel=1e-5)
-
-
-@settings(max_examples=20, deadline=None)
-@given(st.floats(-3, -0.5), st.floats(0.01, 0.5), st.floats(1, 100))
-def test_simulated_flux_integrates_to_the_showers(index, low, high):
-    run = np.zeros(2, row_types.dtype(row_types.RUN_COLUMNS))
-    for name, value in (("n_showers", 500), ("shower_reuse", 4), ("max_scatter_range", 100), ("min_scatter_range", 50)):
-        run[name] = value
-    run["energy_range_min"], run["energy_range_max"], run["spectral_index"] = low, high, index
-    run["max_viewcone_radius"] = 5
-    energy = np.geomspace(run["energy_range_min"][0], run["energy_range_max"][0], 20001)
-    area = np.pi * (100**2 - 50**2)
-    solid_angle = 2 * np.pi * (1 - np.cos(np.radians(5)))
-    assert np.trapezoid(simulated_flux(energy, run, diffuse=False), energy) * area == pytest.approx(4000, rel=1e-3)
-    diffuse = np.trapezoid(simulated_flux(energy, run, diffuse=True), energy) * area * solid_angle
-    assert diffuse == pytest.approx(4000, rel=1e-3)
-
-
-def test_event_weights_are_target_over_simulation(tmp_path):
-    paths = [
-        write_dataset(tmp_path / "gammas.h5"),
-        write_dataset(tmp_path / "protons.h5", primary=101, cone=(0.0, 5.0)),
-    ]
-    hour = EventWeight({0: CRAB, 101: PROTONS}, time=3600.0, name="hour")
-    labels = ImageDataset(paths, table="Events", columns=("event_weight", hour, "energy", "primary")).labels()
-    np.testing.assert_allclose(labels["hour"], 3600 * labels["event_weight"])
-    energy = labels["energy"].astype(np.float64)
-    simulated = 3000 * energy**-2 / (1 / 0.1 - 1 / 10) / (np.pi * 500**2)
-    gamma = labels["primary"] == 0
-    np.testing.assert_allclose(labels["event_weight"][gamma], (CRAB(energy) / simulated)[gamma], rtol=1e-5)
-    cone = 2 * np.pi * (1 - np.cos(np.radians(5)))
-    np.testing.assert_allclose(labels["event_weight"][~gamma], (PROTONS(energy) * cone / simulated)[~gamma], rtol=1e-5)
-
-
-def test_weights_that_can_not_be_are_refused(tmp_path):
-    helium = write_dataset(tmp_path / "helium.h5", primary=402)
-    with pytest.raises(DatasetError, match="no target spectrum for primary 402"):
-        ImageDataset(helium, table="Events", columns=("event_weight",))
-    point = write_dataset(tmp_path / "point.h5")
-    diffuse = EventWeight({0: PowerLaw(1.0, -2.7, diffuse=True)})
-    with pytest.raises(DatasetError, match="no view cone"):
-        ImageDataset(point, table="Events", columns=(diffuse,))
-
-
 # -- what is wrong ---------------------------------------------------------------------------------------
 
 
@@ -643,128 +348,17 @@ def test_a_file_that_was_replaced_is_noticed(tmp_path):
         dataset[0]
 
 
-# -- processes and frameworks ----------------------------------------------------------------------------
-
-
-def test_pickled_datasets_read_the_same(dataset_path):
-    dataset = ImageDataset(dataset_path, table="Events")
-    dataset[0]
-    again = pickle.loads(pickle.dumps(dataset.select(np.arange(50)[::-1])))
-    for name, values in dataset[np.arange(50)[::-1]].items():
-        np.testing.assert_array_equal(again[:][name], values)
-    dataset.close()
-    assert_batch(dataset[:5], plain_images(dataset_path))  # opens again
-    dataset.close()
-    again.close()
-
-
-def test_forked_processes_read_at_once(dataset_path):
-    dataset = ImageDataset(dataset_path, table="Events")
-    expected = dataset[:]["image"].copy()
-    children = [os.fork() for _ in range(1)]
-    if children[0] == 0:
-        same = all(np.array_equal(dataset[i]["image"], expected[i]) for i in range(len(dataset)))
-        os._exit(0 if same else 1)
-    for _ in range(3):
-        np.testing.assert_array_equal(dataset[:]["image"], expected)
-    assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == 0
-    dataset.close()
-
-
-WITHOUT_OTHERS = (
-    "import sys, json\n"
-    "class Refuse:\n"
-    "    def find_spec(self, name, path=None, target=None):\n"
-    "        if name.split('.')[0] in ('ctapipe', 'astropy', 'scipy', 'configobj', 'torch', 'tensorflow',\n"
-    "                                  'eventio', 'matplotlib'):\n"
-    "            raise ImportError(name)\n"
-    "sys.meta_path.insert(0, Refuse())\n"
-    "from image_extractor.dataset import ImageDataset\n"
-    "print(json.dumps(len(ImageDataset(sys.argv[1], table='Events'))))\n"
-)
-
-
-def test_reads_without_ctapipe_or_frameworks(mapped_path):
-    done = subprocess.run([sys.executable, "-c", WITHOUT_OTHERS, mapped_path], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == len(plain_images(mapped_path))
-
-
-HAS_TORCH = importlib.util.find_spec("torch") is not None
-HAS_TF = importlib.util.find_spec("tensorflow") is not None
-
-
-def torch_keys(batches):
-    return [key for batch in batches for key in keys_of(batch)]
-
-
-@pytest.mark.skipif(not HAS_TORCH, reason="torch is not installed")
-@pytest.mark.parametrize(("workers", "context"), [(0, None), (2, "fork"), (2, "spawn")])
-@pytest.mark.parametrize("variant", ["mapped", "all compressed"])
-def test_data_loader_sees_every_sample_once(tmp_path, workers, context, variant):
-    from torch.utils.data import DataLoader
-
-    path = write_dataset(tmp_path / "data.h5", **VARIANTS[variant])
-    expected = plain_images(path)
-    dataset = ImageDataset(path, table="Events")
-    dataset[0]  # open before the workers come
-    common = {"num_workers": workers, "multiprocessing_context": context}
-    epochs = {
-        "plain": DataLoader(dataset, batch_size=16, shuffle=True, **common),
-        "torch": DataLoader(dataset.as_torch(), batch_size=16, shuffle=True, **common),
-        "blocks": DataLoader(
-            dataset.as_torch(16, shuffle="blocks", block=8, buffer=24, seed=2), batch_size=None, **common
-        ),
-    }
-    for name, loader in epochs.items():
-        batches = list(loader)
-        assert sorted(torch_keys(batches)) == sorted(expected), name
-        for batch in batches:
-            image = batch["image"].numpy()
-            image = image if name == "plain" else np.moveaxis(image, 1, -1)
-            for one, key in zip(image, keys_of(batch), strict=True):
-                np.testing.assert_array_equal(one, expected[key])
-    dataset.close()
-
-
-@pytest.mark.skipif(not HAS_TORCH, reason="torch is not installed")
-def test_epochs_reach_workers_that_live_on(mapped_path):
-    from torch.utils.data import DataLoader
-
-    batches = ImageDataset(mapped_path, table="Events").as_torch(16, shuffle=True, seed=2)
-    loader = DataLoader(batches, batch_size=None, num_workers=1, persistent_workers=True)
-    orders = []
-    for epoch in (0, 1, 0):
-        batches.set_epoch(epoch)
-        orders.append(torch_keys(loader))
-    assert orders[0] == orders[2] != orders[1]
-
-
-@pytest.mark.skipif(not HAS_TORCH, reason="torch is not installed")
-def test_torch_images_are_channels_first_without_a_copy(mapped_path):
-    import torch
-
-    dataset = ImageDataset(mapped_path, table="Events").as_torch()
-    assert dataset[0]["image"].shape == (3, *SHAPE)
-    (batch,) = dataset.__getitems__([0, 1, 2])
-    assert batch["image"].shape == (3, 3, *SHAPE)
-    assert batch["image"].is_contiguous(memory_format=torch.channels_last)
-    events = ImageDataset(mapped_path, table="Events", view="event").as_torch()
-    assert events[0]["image"].shape == (3, 3, *SHAPE)
-
-
-@pytest.mark.skipif(not HAS_TF, reason="tensorflow is not installed")
-def test_tf_dataset_has_every_sample_once(mapped_path):
-    expected = plain_images(mapped_path)
-    dataset = ImageDataset(mapped_path, table="Events").as_tf(16, shuffle=True)
-    first, second = ([{k: v.numpy() for k, v in batch.items()} for batch in dataset] for _ in range(2))
-    for batch in first:
-        assert_batch(batch, expected)
-    assert sorted(torch_keys(first)) == sorted(expected)
-    assert torch_keys(first) != torch_keys(second)
-
-
-@pytest.mark.skipif(HAS_TORCH, reason="torch is installed")
-def test_without_torch_the_message_says_so(mapped_path):
-    with pytest.raises(ImportError, match="torch"):
-        ImageDataset(mapped_path, table="Events").as_torch()
+@pytest.mark.parametrize("kind", ["chunk", "node"])
+def test_damage_is_told_in_one_line(tmp_path, kind):
+    path = write_dataset(tmp_path / "data.h5", output_compression="zstd")
+    if kind == "chunk":
+        with tables.open_file(str(path)) as file:
+            place = file.root.E0.Events.chunk_info((0,))
+        with path.open("r+b") as file:
+            file.seek(place.offset)
+            file.write(b"\xff" * place.size)
+    else:
+        with tables.open_file(str(path), "a") as file:
+            file.root.Run_Table.remove()
+    with pytest.raises(DatasetError, match=r"data.h5: damaged, or not a whole image_extractor dataset: [^\n]*$"):
+        ImageDataset(path, table="Events")
