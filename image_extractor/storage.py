@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import re
+import uuid
 import warnings
 from pathlib import Path
 
@@ -156,7 +157,9 @@ def replacing(path, folder=None):
         If something could not be written. The finished file is read again to be sure of it.
     """
     path = Path(path)
-    temporary = Path(folder or path.parent) / f"{path.name}.{os.getpid()}{TEMPORARY}"
+    # two machines may be at one file, where a worker that was lost lives on; and processes of them have one number
+    unique = f"{uuid.uuid4().hex[:8]}.{os.getpid()}"
+    temporary = Path(folder or path.parent) / f"{path.name}.{unique}{TEMPORARY}"
     try:
         with hdf5_errors(path):
             with _NewFile(temporary) as file:
