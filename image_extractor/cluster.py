@@ -1,5 +1,6 @@
 """The one room that knows dask: tasks on a dask.distributed cluster whose workers share the file system."""
 
+import concurrent.futures
 import contextlib
 import errno
 import json
@@ -39,14 +40,13 @@ def connect(scheduler, jobs):
         import distributed
     except ImportError as err:
         raise ConfigError("--scheduler needs dask: pip install '.[dask]'") from err
-    if not log.isEnabledFor(logging.DEBUG):  # what goes wrong is said in one line
-        for name in ("distributed", "tornado", "asyncio"):
-            logging.getLogger(name).setLevel(logging.CRITICAL)
+    if not log.isEnabledFor(logging.DEBUG):
+        _silence()
     with contextlib.ExitStack() as stack:
         target = _address(scheduler)
         if target is None:
             # one thread each, as HDF5 and our loops know processes only
-            options = {"threads_per_worker": 1, "processes": True, "dashboard_address": None}
+            options = {"threads_per_worker": 1, "processes": True, "dashboard_address": ":0"}
             target = stack.enter_context(distributed.LocalCluster(n_workers=jobs, **options))
         try:
             client = distributed.Client(target, set_as_default=False)
@@ -56,6 +56,13 @@ def connect(scheduler, jobs):
         n_workers = len(client.scheduler_info(n_workers=-1)["workers"])
         log.info("%s: %s", scheduler, f"{n_workers} workers" if n_workers else "no worker yet, waiting for some")
         yield client
+
+
+def _silence():
+    """Let nobody else log errors: what goes wrong is said in one line."""
+    for name in list(logging.root.manager.loggerDict):
+        if name.partition(".")[0] in ("distributed", "tornado", "asyncio"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _address(scheduler):
@@ -84,12 +91,12 @@ class DaskEngine(Engine):
     def __init__(self, client):
         import distributed
 
-        # tasks are no pure functions: a task that is submitted again is to run again
-        super().__init__(client.get_executor(pure=False))
-        self.lost = (*Engine.lost, distributed.KilledWorker)
+        super().__init__(client)
+        self.lost = (_LostError, distributed.KilledWorker)
         self.tell = _Tell(f"image_extractor-{uuid.uuid4().hex}")
         self._client, self._address = client, client.scheduler.address
         self._messages = queue.SimpleQueue()
+        self._tasks = {}
         self._window, self._counted = WINDOW, -COUNT_EVERY
 
     def __enter__(self):
@@ -100,8 +107,31 @@ class DaskEngine(Engine):
         if self._client.status == "running":
             self._client.unsubscribe_topic(self.tell.topic)
 
+    def submit(self, function, *args):
+        """Return the future of a call on some worker; the scheduler forgets it when its result is here.
+
+        That of `client.get_executor()` would never end if the scheduler goes away while a result is on its way.
+        """
+        # tasks are no pure functions: one that is submitted again is to run again
+        task, future = self._client.submit(function, *args, pure=False), concurrent.futures.Future()
+        self._tasks[future] = task
+        self._client.loop.add_callback(self._pass_on, future)
+        return future
+
+    async def _pass_on(self, future):
+        task = self._tasks[future]
+        try:
+            result = await self._client.gather(task, asynchronous=True)
+        except BaseException as err:  # noqa: BLE001 - it is raised by the future
+            del self._tasks[future]
+            future.set_exception(err if task.status == "error" else _LostError(str(err)))
+        else:
+            del self._tasks[future]
+            future.set_result(result)
+
     def window(self):
         """Return a number of tasks that keeps all workers of the moment busy."""
+        self._check_alive()
         if time.monotonic() - self._counted > COUNT_EVERY and self._client.status == "running":
             with contextlib.suppress(OSError, TimeoutError):
                 self._window = max(WINDOW, 2 * sum(self._client.nthreads().values()))
@@ -118,14 +148,22 @@ class DaskEngine(Engine):
         """Wait for the scheduler, if it does not answer, as long as dask does."""
         while self._client.status == "connecting":
             time.sleep(0.1)
-        if self._client.status != "running":
+        self._check_alive()
+
+    def _check_alive(self):
+        if self._client.status not in ("running", "connecting"):
             raise OSError(errno.ECONNRESET, f"the dask scheduler {self._address} has gone away")
 
     def cancel(self, futures):
         """Take back all tasks that have not begun; those that have see that they are no longer wanted."""
-        if futures and self._client.status == "running":
+        tasks = [self._tasks[future] for future in futures if future in self._tasks]
+        if tasks and self._client.status == "running":
             with contextlib.suppress(OSError, TimeoutError):
-                self._executor.shutdown(wait=False)
+                self._client.cancel(tasks)
+
+
+class _LostError(Exception):
+    """The result of a task was lost, by no fault of its own."""
 
 
 class _Tell:
