@@ -11,7 +11,7 @@ import time
 import uuid
 from pathlib import Path
 
-from .engines import WINDOW, Engine
+from .engines import WINDOW, Engine, deaf_children
 from .errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -45,9 +45,7 @@ def connect(scheduler, jobs):
     with contextlib.ExitStack() as stack:
         target = _address(scheduler)
         if target is None:
-            # one thread each, as HDF5 and our loops know processes only
-            options = {"threads_per_worker": 1, "processes": True, "dashboard_address": ":0"}
-            target = stack.enter_context(distributed.LocalCluster(n_workers=jobs, **options))
+            target = stack.enter_context(_local_cluster(jobs))
         try:
             client = distributed.Client(target, set_as_default=False)
         except (OSError, TimeoutError) as err:
@@ -56,6 +54,15 @@ def connect(scheduler, jobs):
         n_workers = len(client.scheduler_info(n_workers=-1)["workers"])
         log.info("%s: %s", scheduler, f"{n_workers} workers" if n_workers else "no worker yet, waiting for some")
         yield client
+
+
+def _local_cluster(jobs):
+    import distributed
+
+    # one thread each, as HDF5 and our loops know processes only
+    options = {"threads_per_worker": 1, "processes": True, "dashboard_address": ":0"}
+    with deaf_children():
+        return distributed.LocalCluster(n_workers=jobs, silence_logs=logging.CRITICAL, **options)
 
 
 def _silence():

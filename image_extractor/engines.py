@@ -276,16 +276,25 @@ def _signals_later():
 
 
 def _start_fork_server(context):
-    """Start the process that workers are forked from deaf to Ctrl-C, which would show where its imports are."""
+    """Start the process that workers are forked from."""
     if context.get_start_method() == "forkserver":
-        from multiprocessing import forkserver, resource_tracker
+        from multiprocessing import forkserver
 
-        resource_tracker.ensure_running()  # it would end the blocking
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
+        with deaf_children():
             forkserver.ensure_running()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def deaf_children():
+    """Let processes that are started in the block not hear Ctrl-C, which would show where they are."""
+    from multiprocessing import resource_tracker
+
+    resource_tracker.ensure_running()  # it would end the blocking
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _start_worker(messages, log_level):

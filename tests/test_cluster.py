@@ -176,6 +176,18 @@ def test_interrupted_tasks_are_cancelled_and_workers_stay(cluster, production, c
 
 
 @needs_dask
+def test_interrupting_a_local_cluster_is_one_line(production, config, tmp_path):
+    """Ctrl-C reaches all processes of a terminal."""
+    options = "--scheduler", "local", "--jobs", 2
+    process = start("Waiting", f"{production[0].parent}/*", tmp_path / "o.h5", config, *options)
+    wait_for(lambda: list(tmp_path.glob("begun.*")), process)
+    os.killpg(process.pid, signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert [line.split(":")[:2] for line in lines_of(stderr)] == [["ERROR", " interrupted"]]
+
+
+@needs_dask
 def test_the_class_takes_a_client_and_leaves_it(cluster, production, config, undisturbed, tmp_path):
     options = {"seed": 0, "split": {"Training": 0.9, "Validation": 0.1}}
     with client(cluster) as connected:
