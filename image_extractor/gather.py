@@ -8,8 +8,9 @@ from pathlib import Path
 from . import merge, sources, storage
 from .tasks import MAX_DEATHS, Merge, merge_parts
 
-#: So many parts are merged by workers first, in groups, so that the last merge opens few files. See benchmark_scale.py.
-MANY, GROUP = 1000, 100
+#: So many parts are merged by workers first, in groups, so that the last merge opens few files: see benchmark_scale.py.
+#: Groups are small, so that their images are copied as they are stored, see storage.MAX_LOOKUPS.
+MANY, GROUP = 1000, 30
 
 
 @dataclass
