@@ -1,30 +1,19 @@
-"""Many files: conversion in worker processes, resume, merge, and a report on each file."""
+"""Many files: conversion, resume, merge, and a report on each file."""
 
-import concurrent.futures
 import contextlib
-import errno
-import json
 import logging
-import multiprocessing
-import os
-import signal
-import threading
-import time
+import sys
 from collections import Counter
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import __version__, merge, part, row_types, storage
-from .errors import DatasetError, InputError
-from .logs import start_logging
+from . import gather, merge, part, sources, tasks
+from .engines import Crew
+from .errors import InputError
 from .tested_versions import untested
 from .workspace import workspace
 
 log = logging.getLogger(__name__)
-
-#: A file whose worker dies this often is left out.
-MAX_DEATHS = 3
 
 
 @dataclass
@@ -33,11 +22,11 @@ class Report:
 
     ``runs[i]`` is a dict with ``file`` and ``status``: 'written', 'known' (the output has it already),
     'no telescope' (none selected), 'no shower', or 'failed' with a ``reason``; written ones have the
-    counts of Run_Table too.
+    counts of Run_Table too. ``outputs`` are the paths of the datasets that were written.
     """
 
     runs: list = field(default_factory=list)
-    merged: bool = False
+    outputs: list = field(default_factory=list)
 
     @property
     def failed(self):
@@ -56,6 +45,8 @@ def run(
     max_events=None,
     jobs=1,
     *,
+    executor=None,
+    files_per_output=None,
     seed=None,
     split=None,
     overwrite=False,
@@ -74,6 +65,11 @@ def run(
         Events written per file, at most.
     jobs : int
         Worker processes; 1 converts in this one.
+    executor : concurrent.futures.Executor or distributed.Client, optional
+        Takes the tasks in the place of worker processes of this run, and is left as it is. Its workers must see files
+        and output under the same paths, and have the same software.
+    files_per_output : int, optional
+        Write OUTPUT_0000.h5, OUTPUT_0001.h5, ... of so many files each; those that are there stay as they are.
     seed : int, optional
         Shuffle with it.
     split : dict, optional
@@ -96,41 +92,35 @@ def run(
     ------
     DatasetError
         If the output is no dataset, was made otherwise, or is being written by another run.
+    OSError
+        If something can't be written, or no worker is left to do it; the same call goes on.
     """
-    split = merge.check_fractions(split) if split else None
-    files = [Path(file) for file in files]
+    target = gather.Target(
+        extractor.output_path, files_per_output, seed, merge.check_fractions(split) if split else None, overwrite
+    )
+    files = _once([Path(file) for file in files])
     progress = progress or Progress()
     problem = untested() if extractor.settings["calibration"]["fast"] else ""
     if problem:
         log.warning("the fast reader is not used, as with [calibration] fast = False: %s", problem)
     with workspace(extractor.output_path) as work:
-        old = _existing(extractor, split, overwrite)
-        known = merge.known_runs(old.path) if old else {}
-        tasks = [Task(file, work.part_path(file), max_events, known.get(file.name, ())) for file in _once(files)]
-        report = Report(_convert_all(extractor, tasks, jobs, on_error, progress))
-        sources = _mergeable(tasks, report, old)
-        if sources and (len(sources) > (old is not None)):
+        old = target.existing(extractor.settings)
+        known = sources.known_runs(old)
+        conversions = (
+            tasks.Conversion(str(file), file, work.part_path(file), max_events, tuple(known.get(file.name, ())))
+            for file in files
+        )
+        progress.started(len(files))
+        with Crew(extractor, work.folder, executor, jobs if len(files) > 1 else 1) as crew:
+            report = Report(convert_all(crew, conversions, len(files), on_error, progress))
+        parts = mergeable(report, work, old)
+        if parts:
             attributes = part.provenance(extractor.settings) | _dictionary(extractor, command_line)
-            progress.merging(len(sources))
-            merge.build(
-                sources, extractor.output_path, work.folder,
-                seed=seed, split=split, attributes=attributes, progress=progress.merged,
-            )  # fmt: skip
-            report.merged = True
+            progress.merging(len(parts))
+            with Crew(None, work.folder, executor, jobs) as crew:
+                report.outputs = target.write(parts, crew, work.folder, attributes, progress.merged)
         work.clear()
     return report
-
-
-def _existing(extractor, split, overwrite):
-    """Return the Source of the output if it is to be appended to; refuse a file that is none of ours."""
-    if not extractor.output_path.exists():
-        return None
-    old = merge.inspect(extractor.output_path)
-    if overwrite:
-        return None
-    merge.check_settings(old, extractor.settings)
-    merge.check_split(old, split)
-    return old
 
 
 def _once(files):
@@ -146,19 +136,40 @@ def _dictionary(extractor, command_line):
     }
 
 
-def _mergeable(tasks, report, old):
-    """Return the sources of the new output, in order; runs that do not fit it become failed."""
-    parts = [
-        (run, merge.inspect(task.part_path))
-        for task, run in zip(tasks, report.runs, strict=True)
-        if run["status"] == "written"
-    ]
-    # the first run with events says what the telescopes are; one without any may be of another array
-    reference = old or next((source for run, source in parts if run["events_read"]), parts[0][1] if parts else None)
-    sources, seen = [old] if old else [], set()
-    for run, source in parts:
+def convert_all(crew, conversions, n_files, on_error, progress):
+    """Return the runs of the Report, in the order of the files."""
+    runs, told = [None] * n_files, Counter()
+
+    def read(file, n_events, fraction):
+        told[file] += n_events
+        progress.read(file, n_events, fraction)
+
+    with contextlib.closing(crew.results(tasks.convert, conversions, read)) as results:
+        for index, conversion, run in results:
+            if run is None:
+                reason = f"{conversion.name}: its worker process died {tasks.MAX_DEATHS} times"
+                run = {"file": conversion.name, "status": "failed", "reason": reason}
+            n_rest = run.get("events_read", 0) - told.pop(conversion.name, 0)
+            if n_rest > 0 and not run.get("resumed"):
+                progress.read(conversion.name, n_rest, 1.0)
+            runs[index] = {sys.intern(key): value for key, value in run.items()}  # one copy of the keys for all
+            progress.done(run)
+            if run["status"] == "failed" and on_error == "stop":
+                raise InputError(run["reason"])
+    return runs
+
+
+def mergeable(report, work, old):
+    """Return the parts that the output is to get, in order; runs that do not fit it become failed.
+
+    Parts are opened only where their runs leave a question: there may be very many.
+    """
+    written = [run for run in report.runs if run["status"] == "written"]
+    check = _TelescopeCheck(old, written, work)
+    fitting, seen = [], set()
+    for run in written:
         name = Path(run["file"]).name, run["run_number"], run["primary"]
-        mismatch = merge.difference(reference, source)
+        mismatch = check(run)
         if mismatch and not run["events_read"]:
             run["status"] = "no shower"
         elif mismatch:
@@ -167,29 +178,33 @@ def _mergeable(tasks, report, old):
             _refuse(run, "another input has the same name, run number and primary")
         else:
             seen.add(name)
-            sources.append(source)
-    twins = merge.repeats(sources)
-    for run, source in parts:
-        if source.path in twins:
-            _refuse(run, f"it has the same events as {twins[source.path]}, and no event may be there twice")
-    return [source for source in sources if source.path not in twins]
+            fitting.append((work.part_path(run["file"]), [name], run))
+    twins = sources.repeats([(one.path, one.runs) for one in old], [(path, names) for path, names, _ in fitting])
+    for path, _, run in fitting:
+        if path in twins:
+            _refuse(run, f"it has the same events as {twins[path]}, and no event may be there twice")
+    return [path for path, *_ in fitting if path not in twins]
+
+
+class _TelescopeCheck:
+    """Says how the telescopes of a run differ from those that it must have; a part is opened for each kind only."""
+
+    def __init__(self, old, written, work):
+        self._work, self._known = work, {}
+        # the first run with events says what the telescopes are; one without any may be of another array
+        first = next((run for run in written if run["events_read"]), written[0] if written else None)
+        self._reference = old[0] if old else sources.inspect(work.part_path(first["file"])) if first else None
+
+    def __call__(self, run):
+        kind = run["telescopes"]
+        if kind not in self._known:
+            source = sources.inspect(self._work.part_path(run["file"]))
+            self._known[kind] = sources.difference(self._reference, source)
+        return self._known[kind]
 
 
 def _refuse(run, reason):
     run |= {"status": "failed", "reason": f"{run['file']}: {reason}"}
-
-
-# -- converting -----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Task:
-    """One file to convert; small, it travels to a worker."""
-
-    file: Path
-    part_path: Path
-    max_events: int | None
-    known: tuple
 
 
 class Progress:
@@ -209,212 +224,3 @@ class Progress:
 
     def merged(self):
         """One source is merged."""
-
-
-def convert(extractor, task, progress=None):
-    """Convert one file to its part, unless a good part is there; returns a run of the Report."""
-    result = {"file": str(task.file)}
-    try:
-        fingerprint = _fingerprint(extractor, task)
-        finished = _finished(task.part_path, fingerprint)
-        if finished and (finished["run_number"], finished["primary"]) in task.known:
-            return result | {"status": "known"}  # a run before this one died between the merge and its tidying up
-        if finished:
-            return result | finished | {"resumed": True}
-        attributes = {"fingerprint": fingerprint}
-        return result | extractor.convert(
-            task.file, task.part_path, task.max_events, set(task.known), attributes, progress
-        )
-    except InputError as err:
-        return result | {"status": "failed", "reason": str(err)}
-
-
-def _fingerprint(extractor, task):
-    """Return what a part depends on, as text: the input's size and time, settings, dictionary, versions."""
-    try:
-        stat = task.file.stat()
-    except OSError as err:
-        raise InputError(f"{task.file}: {err.strerror}") from err
-    facts = part.provenance(extractor.settings)
-    del facts["utc_time"]
-    facts |= {
-        "input": [str(task.file.absolute()), stat.st_size, stat.st_mtime_ns],
-        "max_events": task.max_events,
-        "bins_cuts_dict_sha256": extractor.dictionary_sha256,
-        "format_version": row_types.FORMAT_VERSION,
-        "image_extractor_version": __version__,
-    }
-    return json.dumps(facts, sort_keys=True)
-
-
-def _finished(path, fingerprint):
-    """Return the report of a part that a run before this one finished, None if there is no good one."""
-    if not path.exists():
-        return None
-    try:
-        with storage.open_dataset(path) as file:
-            attributes = file.root._v_attrs
-            return json.loads(str(attributes["report"])) if str(attributes["fingerprint"]) == fingerprint else None
-    except (DatasetError, KeyError, ValueError):
-        return None
-
-
-def _convert_all(extractor, tasks, jobs, on_error, progress):
-    """Return the runs of the Report, in the order of the tasks."""
-    progress.started(len(tasks))
-    runs = {}
-    results = _in_workers(extractor, tasks, jobs, progress) if jobs > 1 and len(tasks) > 1 else None
-    for index, result in results or _in_process(extractor, tasks, progress):
-        runs[index] = result
-        progress.done(result)
-        if result["status"] == "failed" and on_error == "stop":
-            raise InputError(result["reason"])
-    return [runs[index] for index in range(len(tasks))]
-
-
-def _in_process(extractor, tasks, progress):
-    for index, task in enumerate(tasks):
-        yield index, convert(extractor, task, lambda n, fraction, file=str(task.file): progress.read(file, n, fraction))
-
-
-def _in_workers(extractor, tasks, jobs, progress):
-    """Yield (index, run) as workers finish them; what was under way when one died is tried again, one by one."""
-    waiting, deaths, n_idle = dict(enumerate(tasks)), Counter(), 0
-    while waiting:
-        suspects = [index for index in deaths if index in waiting]
-        batch = {suspects[0]: waiting[suspects[0]]} if suspects else dict(waiting)
-        with _Pool(extractor, min(jobs, len(batch)), progress) as pool:
-            try:
-                for index, result in pool.map(batch):
-                    del waiting[index]
-                    yield index, result
-                continue
-            except BrokenProcessPool as err:
-                deaths.update(pool.under_way())
-                if not pool.under_way():
-                    n_idle += 1
-                    time.sleep(0.5)  # what was killed may still count as running
-                if n_idle > MAX_DEATHS:
-                    raise OSError(errno.EAGAIN, "worker processes can't be started, or are ended at once") from err
-        for index in [index for index in waiting if deaths[index] >= MAX_DEATHS]:
-            reason = f"{waiting.pop(index).file}: its worker process died {MAX_DEATHS} times"
-            yield index, {"file": str(tasks[index].file), "status": "failed", "reason": reason}
-
-
-class _Pool:
-    """Worker processes, each with its own copy of the extractor."""
-
-    def __init__(self, extractor, workers, progress):
-        # forkserver: workers inherit neither open HDF5 files nor threads, and import only once
-        methods = multiprocessing.get_all_start_methods()
-        context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-        context.set_forkserver_preload(["image_extractor.simtel", "image_extractor.part", "ctapipe.calib"])
-        _start_fork_server(methods)
-        self._messages = context.SimpleQueue()
-        self._progress, self._workers = progress, workers
-        self._executor = concurrent.futures.ProcessPoolExecutor(
-            workers,
-            context,
-            initializer=_start_worker,
-            initargs=(extractor, self._messages, logging.getLogger(__package__).level),
-        )
-        self._futures = {}
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, err, traceback):
-        # on an error, or Ctrl-C, work in progress is of no use
-        processes = list((self._executor._processes or {}).values())
-        if kind is not None:
-            for process in processes:  # before the queues go, of which a worker that just starts would complain
-                process.kill()
-            for process in processes:
-                process.join()
-        self._executor.shutdown(wait=kind is None, cancel_futures=True)
-
-    def map(self, tasks):
-        """Yield (index, run) of {index: task} as they finish; a few tasks a worker are under way at a time."""
-        queue = iter(tasks.items())
-        pending = True
-        while pending or self._futures:
-            while pending and len(self._futures) < 2 * self._workers:
-                index, task = next(queue, (None, None))
-                pending = task is not None
-                if pending:
-                    self._futures[self._submit(task)] = index
-            finished, _ = concurrent.futures.wait(
-                self._futures, timeout=0.1, return_when=concurrent.futures.FIRST_COMPLETED
-            )
-            self._pass_on_messages()
-            for future in finished:
-                yield self._futures[future], future.result()
-                del self._futures[future]
-
-    def _submit(self, task):
-        try:
-            with _signals_later():  # a worker that is being started must be known to be ended
-                return self._executor.submit(_work, task)
-        except (OSError, EOFError) as err:  # the process that workers are forked from is gone
-            raise BrokenProcessPool("workers can't be started") from err
-
-    def under_way(self):
-        """Return the tasks that a worker may have died of."""
-        return sorted(self._futures.values())
-
-    def _pass_on_messages(self):
-        while not self._messages.empty():
-            self._progress.read(*self._messages.get())
-
-
-@contextlib.contextmanager
-def _signals_later():
-    """Let SIGINT and SIGTERM wait for the end of the block."""
-    if threading.current_thread() is not threading.main_thread():  # which alone is interrupted
-        yield
-        return
-    came, before = [], {}
-    for number in (signal.SIGINT, signal.SIGTERM):
-        before[number] = signal.signal(number, lambda number, _: came.append(number))
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
-        for number in came[:1]:
-            signal.raise_signal(number)
-
-
-def _start_fork_server(methods):
-    """Start the process that workers are forked from deaf to Ctrl-C, which would show where its imports are."""
-    if "forkserver" in methods:
-        from multiprocessing import forkserver, resource_tracker
-
-        resource_tracker.ensure_running()  # it would end the blocking
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            forkserver.ensure_running()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _start_worker(extractor, messages, log_level):
-    """Set up a worker process: quiet, one thread, gone when its parent is."""
-    import tables
-
-    global _extractor, _messages
-    _extractor, _messages = extractor, messages
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when to stop
-    start_logging(log_level)
-    tables.set_blosc_max_threads(1)  # each worker has one core
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent():
-    multiprocessing.parent_process().join()
-    os._exit(1)
-
-
-def _work(task):
-    file = str(task.file)
-    return convert(_extractor, task, lambda n, fraction: _messages.put((file, n, fraction)))

@@ -1,6 +1,7 @@
 """The command image_extractor.py: arguments, progress, summary, exit code."""
 
 import argparse
+import contextlib
 import logging
 import os
 import shlex
@@ -65,6 +66,12 @@ def _parser():
         help=f"split every Events table into Training, Validation (and Test) (default: {DEFAULT_SPLIT})",
     )
     add("--jobs", metavar="N", type=_positive, default=_n_cores(), help="worker processes (default: all cores)")
+    add(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="convert on a dask cluster: its address, its scheduler file, or 'local'; its workers see the same files",
+    )
+    add("--files_per_output", metavar="N", type=_positive, help="write OUTPUT_0000.h5, ... of N input files each")
     add("--overwrite", action="store_true", help="start OUTPUT afresh instead of appending")
     add(
         "--on_error",
@@ -133,12 +140,14 @@ def _convert(options, command_line):
 
     extractor = ImageExtractor.from_config(options.output, options.bins_cuts_dict or options.cuts, options.config)
     start = time.monotonic()
-    with _progress(batch.Progress) as progress:
+    with _executor(options) as executor, _progress(batch.Progress) as progress:
         report = batch.run(
             extractor,
             files,
             max_events=options.max_events,
             jobs=options.jobs,
+            executor=executor,
+            files_per_output=options.files_per_output,
             seed=options.seed if options.shuffle else None,
             split=options.split,
             overwrite=options.overwrite,
@@ -152,6 +161,15 @@ def _convert(options, command_line):
     if not report.failed and not report.has_events:
         raise InputError(f"{options.path}: no file has a shower event of a selected telescope: nothing is written")
     return SOME_FAILED if report.failed else OK
+
+
+def _executor(options):
+    """Return what takes the tasks, as a context manager: the client of a dask cluster, or None."""
+    if options.scheduler is None:
+        return contextlib.nullcontext()
+    from .cluster import connect
+
+    return connect(options.scheduler, options.jobs)
 
 
 def _check_output(output):
@@ -248,7 +266,9 @@ def _summary(report, output, seconds):
     clipped = sum(run["clipped_pixels"] for run in written)
     if clipped:
         lines.append(f"clipped pixels: {clipped}; a larger dtype or a smaller scale keeps what did not fit")
-    state = "written" if report.merged else "unchanged" if Path(output).exists() else "not written"
+    state = "written" if report.outputs else "unchanged" if Path(output).exists() else "not written"
+    if report.outputs and Path(output) not in report.outputs:  # numbered ones
+        output = " ... ".join(dict.fromkeys(str(path) for path in (report.outputs[0], report.outputs[-1])))
     lines.append(f"{output}: {state}, {seconds:.1f} s in all")
     return "\n".join(lines) + "\n"
 

@@ -79,7 +79,11 @@ class ImageExtractor:
     # -- what the command runs ---------------------------------------------------------------------
 
     def process_files(self, files, max_events=None, jobs=1, **options):
-        """Convert many files and merge them into the output; see :func:`image_extractor.batch.run`."""
+        """Convert many files and merge them into the output; see :func:`image_extractor.batch.run`.
+
+        `jobs` worker processes convert them, or whatever takes tasks: ``executor=`` a concurrent.futures.Executor, or
+        the Client of a dask cluster.
+        """
         from . import batch
 
         return batch.run(self, files, max_events=max_events, jobs=jobs, **options)
@@ -244,9 +248,13 @@ class ImageExtractor:
 
     @staticmethod
     def _report(row, layout, part):
+        from . import sources
+
         by_type = {short: sum(part.n_images[tel_id] for tel_id in ids) for short, ids in layout.types.items()}
         plain = {name: value.item() if hasattr(value, "item") else value for name, value in row.items()}
-        return {"status": "written", **plain, "images_by_type": by_type}
+        cameras = {name: table for name, (table, _) in layout.cameras.items()}
+        kind = sources.digest(layout.tel_table, cameras)
+        return {"status": "written", **plain, "images_by_type": by_type, "telescopes": kind}
 
 
 def _truth(index, shower):

@@ -1,157 +1,23 @@
 """Datasets into one: parts to the output, with shuffle and split on the way; always a new file."""
 
-import logging
 import math
 import zlib
-from collections import Counter
-from dataclasses import dataclass
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
 
-from . import config, row_types, storage
+from . import row_types, storage
 from .errors import DatasetError
+from .sources import inspect
 from .table_passes import Append, Shuffle, Split, blocks, shares
 from .workspace import workspace
-
-log = logging.getLogger(__name__)
-
-#: Settings that may differ between the runs of a dataset: they only make the dictionary, or only say which events pass.
-FREE_SETTINGS = ("use_pkl_dict", "preselection_cuts", "output", "[calibration] fast")
-
 
 #: Root attributes that only parts have.
 PART_ATTRIBUTES = ("fingerprint", "report")
 
 #: Rows of an image array that tel_map, of 32 bits, can point to.
 LARGEST_TEL_MAP = 2**31 - 1
-
-
-@dataclass
-class Source:
-    """What must be known of a dataset before its rows are copied."""
-
-    path: Path
-    settings: dict
-    tel_table: np.ndarray
-    cameras: dict
-    n_rows: dict
-    runs: list
-    n_images: dict
-
-    @property
-    def is_split(self):
-        """Whether its events are in tables Events_Training, ... already."""
-        return any(name != row_types.EVENTS for tables_ in self.n_rows.values() for name in tables_)
-
-
-def inspect(path):
-    """Return the Source of a dataset; raise DatasetError if it is none, or damaged."""
-    with storage.damage(path), storage.open_dataset(path) as file:
-        storage.check_kinds(file)
-        cameras = {node._v_name: node[:] for node in file.root[row_types.CAMERAS]._f_iter_nodes("Table")}
-        n_rows = {
-            group._v_name: {name: int(table.nrows) for name, table in storage.events_tables(group).items()}
-            for group in storage.events_groups(file)
-        }
-        n_images = {
-            group._v_name: {tel_id: int(array.nrows) for tel_id, array in storage.image_arrays(group).items()}
-            for group in storage.events_groups(file)
-        }
-        settings = config.loads(str(file.root._v_attrs["config"]), f"{path}: config")
-        runs = [
-            (row["file_name"].decode(), int(row["run_number"]), int(row["primary"]))
-            for row in file.root[row_types.RUN_TABLE][:]
-        ]
-        return Source(Path(path), settings, file.root[row_types.TEL_TABLE][:], cameras, n_rows, runs, n_images)
-
-
-def known_runs(path):
-    """Return {file name: {(run number, primary), ...}} of the runs that a dataset holds."""
-    known = {}
-    for name, *run in inspect(path).runs:
-        known.setdefault(name, set()).add(tuple(run))
-    return known
-
-
-def repeats(sources):
-    """Return {path of a source: name of the file that has some of its events too}; the earlier source is left out.
-
-    Productions share run numbers, and so event numbers. Events are the same if their true showers are, too.
-    Tables are read only where a run number and primary come from two sources.
-    """
-    places = {}
-    for source in sources:
-        for name, *run in source.runs:
-            places.setdefault(tuple(run), {}).setdefault(source.path, name)
-    shared = {run for run, paths in places.items() if len(paths) > 1}
-    found, seen = {}, {}
-    for source in sources if shared else ():
-        here = {run: _showers(source.path, run) for run in shared & {tuple(run) for _, *run in source.runs}}
-        for run, events in here.items():
-            name = next((name for name, others in seen.get(run, ()) if not events.isdisjoint(others)), None)
-            if name:
-                found[source.path] = name
-        if source.path not in found:
-            for run, events in here.items():
-                seen.setdefault(run, []).append((places[run][source.path], events))
-    return found
-
-
-def _showers(path, run):
-    """Return the events of a run of a dataset as a set of bytes: event number and true shower."""
-    columns = [name for name, *_ in row_types.EVENT_COLUMNS if name != "reconstructed_energy"]
-    events = set()
-    with storage.damage(path), storage.open_dataset(path) as file:
-        for group in storage.events_groups(file):
-            for table in storage.events_tables(group).values():
-                is_run = (table.col("run_number") == run[0]) & (table.col("gamma_hadron_label") == run[1])
-                values = [table.col(name)[is_run] for name in columns]
-                rows = np.rec.fromarrays(values) if is_run.any() else []
-                events.update(row.tobytes() for row in rows)
-    return events
-
-
-def check_settings(source, settings):
-    """Raise DatasetError, naming the first difference, if a dataset was made with other settings."""
-    difference = _first_difference(source.settings, settings)
-    if difference:
-        key, old, new = difference
-        raise DatasetError(f"{source.path}: made with {key} = {old}, now {new}: use the same, or --overwrite")
-
-
-def _first_difference(old, new, prefix=""):
-    for key, value in old.items():
-        if prefix + key in FREE_SETTINGS:
-            continue
-        if isinstance(value, dict):
-            found = _first_difference(value, new[key], f"{prefix}[{key}] ")
-            if found:
-                return found
-        elif value != new[key]:
-            return prefix + key, value, new[key]
-    return None
-
-
-def difference(one, other):
-    """Return in words how the telescopes of two sources differ, '' if they don't: ids, positions, cameras."""
-    ids, other_ids = (source.tel_table["tel_id"].tolist() for source in (one, other))
-    if ids != other_ids:
-        return f"telescopes {_listed(other_ids)}, not {_listed(ids)}"
-    for a, b in zip(one.tel_table, other.tel_table, strict=True):
-        where = f"telescope {a['tel_id']} "
-        if a["camera"] != b["camera"]:
-            return f"{where}has camera {b['camera'].decode()}, not {a['camera'].decode()}"
-        if any(abs(a[axis] - b[axis]) > 0.01 for axis in ("tel_x", "tel_y", "tel_z")):
-            return f"{where}stands elsewhere"
-    for name, pixels in one.cameras.items():
-        if not np.array_equal(pixels, other.cameras.get(name)):
-            return f"camera {name} has another geometry"
-    return ""
-
-
-def _listed(ids):
-    return ", ".join(map(str, ids[:8])) + (f", ... ({len(ids)})" if len(ids) > 8 else "")
 
 
 def check_fractions(split):
@@ -172,32 +38,21 @@ def rewrite(path, seed=None, split=None):
     Raises DatasetError if the file is no dataset, or is to be split and is so already.
     """
     with workspace(path) as work:
-        source = inspect(path)
-        if split and source.is_split:
+        if split and inspect(path).is_split:
             raise DatasetError(f"{path}: is split already")
-        build([source], path, work.folder, seed=seed, split=split)
+        build([path], path, work.folder, seed=seed, split=split)
 
 
-def check_split(old, split):
-    """Raise DatasetError unless new events can join a dataset's tables with these split fractions."""
-    if old is None or not old.is_split:
-        return
-    names = {name.removeprefix(f"{row_types.EVENTS}_") for tables_ in old.n_rows.values() for name in tables_}
-    listed = ", ".join(name for name in row_types.SPLIT_NAMES if name in names)
-    if not split:
-        raise DatasetError(f"{old.path}: is split into {listed}: give --split to share out the new events too")
-    if set(split) != names:
-        raise DatasetError(f"{old.path}: is split into {listed}: give --split as many fractions")
+def build(paths, target, folder, *, seed=None, split=None, attributes=None, progress=None):
+    """Write a new dataset with the runs of others, in their order, and put it in the place of `target`.
 
-
-def build(sources, target, folder, *, seed=None, split=None, attributes=None, progress=None):
-    """Write a new dataset with the runs of all sources, in their order, and put it in the place of `target`.
+    One file at a time is open, and nothing of it is kept: memory does not grow with their number.
 
     Parameters
     ----------
-    sources : list of Source
-        Of equal telescopes and settings. Events keep the split table they are in; the others are
-        shared out if `split` is given.
+    paths : list of str or Path
+        Datasets of equal telescopes and settings. Events keep the split table they are in; the others
+        are shared out if `split` is given.
     target : str or Path
     folder : str or Path
         For what is temporary, on the same file system as `target`.
@@ -208,18 +63,15 @@ def build(sources, target, folder, *, seed=None, split=None, attributes=None, pr
     attributes : dict, optional
         For the root.
     progress : callable, optional
-        Called after each source.
+        Called after each dataset.
     """
-    split = check_fractions(split) if split else None
-    _check_image_counts(sources)
-    if len(sources) == 1 and seed is None and not split:
-        _adopt(sources[0].path, Path(target), attributes or {})
-        return
-    scratch_path = Path(folder) / f"buckets{storage.TEMPORARY}"
+    split, target = check_fractions(split) if split else None, Path(target)
+    scratch_path = Path(folder) / f"{target.name}.buckets{storage.TEMPORARY}"
+    rows, images = _totals(paths)
     with storage.replacing(target, folder) as file, storage.open_file(scratch_path, "w") as scratch:
-        builder = _Builder(file, scratch, sources, seed, split)
-        for source in sources:
-            with storage.open_dataset(source.path) as part:
+        builder = _Builder(file, scratch, rows, images, seed, split)
+        for path in paths:
+            with storage.open_dataset(path) as part:
                 builder.add(part)
             if progress:
                 progress()
@@ -232,43 +84,49 @@ def build(sources, target, folder, *, seed=None, split=None, attributes=None, pr
     storage.remove(scratch_path)
 
 
-def _check_image_counts(sources):
+def adopt(finished, target, attributes):
+    """Make a dataset of the folder of parts, complete as it is, the output itself."""
+    storage.change_attributes(finished, attributes, PART_ATTRIBUTES)
+    storage.put_in_place(finished, Path(target))
+
+
+def _totals(paths):
+    """Return {group: {table: rows}} and {group: {tel_id: images}} over all datasets."""
+    rows, images = defaultdict(Counter), defaultdict(Counter)
+    for path in paths:
+        with storage.damage(path), storage.open_dataset(path) as file:
+            storage.check_kinds(file)
+            for group in storage.events_groups(file):
+                tables = storage.events_tables(group).items()
+                rows[group._v_name].update({name: int(table.nrows) for name, table in tables})
+                arrays = storage.image_arrays(group).items()
+                images[group._v_name].update({tel_id: int(array.nrows) for tel_id, array in arrays})
+    for group, counts in images.items():
+        for tel_id, n_images in counts.items():
+            _check_image_count(paths[0], group, tel_id, n_images)
+    return rows, images
+
+
+def _check_image_count(path, group, tel_id, n_images):
     """Raise DatasetError if tel_map could not point to all images."""
-    total = Counter()
-    for source in sources:
-        for group, arrays in source.n_images.items():
-            total.update({(group, tel_id): n_images for tel_id, n_images in arrays.items()})
-    for (group, tel_id), n_images in total.items():
-        if n_images > LARGEST_TEL_MAP:
-            raise DatasetError(
-                f"{sources[0].path}: {n_images} images of telescope {tel_id} in {group}, tel_map can point to "
-                f"{LARGEST_TEL_MAP}: write the rest to another dataset"
-            )
-
-
-def _adopt(part_path, target, attributes):
-    """Make the only part, complete as it is, the output itself."""
-    storage.change_attributes(part_path, attributes, PART_ATTRIBUTES)
-    storage.put_in_place(part_path, target)
+    if n_images > LARGEST_TEL_MAP:
+        raise DatasetError(
+            f"{path}: {n_images} images of telescope {tel_id} in {group}, tel_map can point to "
+            f"{LARGEST_TEL_MAP}: write the rest to another dataset, or several with --files_per_output"
+        )
 
 
 class _Builder:
-    """Copies sources into a new file, one after the other."""
+    """Copies sources into a new file, one after the other.
 
-    def __init__(self, file, scratch, sources, seed, split):
+    rows : {group: {table: rows}} over all sources
+    images : {group: {tel_id: images}} over all sources
+    """
+
+    def __init__(self, file, scratch, rows, images, seed, split):
         self._file, self._scratch, self._seed, self._split = file, scratch, seed, split
-        self._rows = {group: self._count(sources, "n_rows", group) for group in sources[0].n_rows} if sources else {}
-        self._images = {group: self._count(sources, "n_images", group) for group in self._rows}
+        self._rows, self._images = rows, images
         self._steps = None
-
-    @staticmethod
-    def _count(sources, what, group):
-        """Return {table name: rows}, or {tel_id: images}, of a group over all sources."""
-        total = {}
-        for source in sources:
-            for name, n in getattr(source, what)[group].items():
-                total[name] = total.get(name, 0) + n
-        return total
 
     def add(self, part):
         """Copy one source."""

@@ -12,14 +12,17 @@ from . import __version__, config, images, row_types, storage
 BLOCK_BYTES = 8 << 20
 
 
+def versions():
+    """Return the root attributes that say which software makes a file."""
+    others = {f"{name}_version": importlib.metadata.version(name) for name in ("ctapipe", "eventio", "tables")}
+    return {"format_version": row_types.FORMAT_VERSION, "image_extractor_version": __version__, **others}
+
+
 def provenance(settings):
     """Return the root attributes that say what made a file, and how."""
-    versions = {f"{name}_version": importlib.metadata.version(name) for name in ("ctapipe", "eventio", "tables")}
     return {
         "format": row_types.FORMAT_NAME,
-        "format_version": row_types.FORMAT_VERSION,
-        "image_extractor_version": __version__,
-        **versions,
+        **versions(),
         "config": config.dumps(settings),
         "utc_time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import re
+import uuid
 import warnings
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import tables
 
 from . import row_types
 from .errors import DamagedDatasetError, DatasetError
-from .verification import Ledger, outline, root_outline, verify, verify_root
+from .verification import Ledger, outline, root_outline, verify, verify_root, write_chunks
 
 #: A chunk is what is compressed, and read, at once: so many bytes of a table's rows, but one image. Trainings read
 #: images at random, and chunks of one image are merged as they are. See compression_benchmark.py.
@@ -24,6 +25,9 @@ CHUNK_CACHE_BYTES = 1 << 18
 
 #: Bytes of images that are copied at once.
 COPY_BYTES = 64 << 20
+
+#: HDF5 looks through all chunks of an array for one as it is stored: where there are more, images are compressed anew.
+MAX_LOOKUPS = 2000
 
 #: What lies uncompressed is in chunks as large as this, where the final size is known: readers map it into memory.
 #: HDF5 admits chunks below 4 GiB.
@@ -92,17 +96,27 @@ def create_image_array(file, where, name, dtype, shape, filters, attributes, n_i
 
 def copy_images(source, target):
     """Append the images of an array to another of the same shape; as they are stored, if both are stored alike."""
-    n_images, first = source.nrows, target.nrows
-    if n_images and source.chunkshape == target.chunkshape == (1, *source.shape[1:]) and _stored_alike(source, target):
-        target.truncate(first + n_images)
-        rest = (0,) * (source.ndim - 1)
-        for row in range(n_images):
-            chunk, info = source.read_chunk((row, *rest)), source.chunk_info((row, *rest))
-            write_chunk(target, (first + row, *rest), chunk, info.filter_mask)
-        return
+    one_per_chunk = source.chunkshape == target.chunkshape == (1, *source.shape[1:])
+    as_stored = one_per_chunk and source.nrows <= MAX_LOOKUPS and _stored_alike(source, target)
     step = rows_of(COPY_BYTES, source.rowsize)
-    for row in range(0, n_images, step):
-        append(target, source[row : row + step])
+    for row in range(0, source.nrows, step):
+        images = source[row : row + step]
+        if as_stored:
+            _append_chunks(target, source, row, images)
+        else:
+            append(target, images)
+
+
+def _append_chunks(target, source, row, images):
+    """Append the chunks of a source that hold these images, from `row` on."""
+    rest, first = (0,) * (source.ndim - 1), target.nrows
+    places = [(number, *rest) for number in range(row, row + len(images))]
+    chunks = ((source.read_chunk(place), source.chunk_info(place).filter_mask) for place in places)
+    target.truncate(first + len(images))
+    if isinstance(target._v_file, _NewFile):
+        target._v_file.ledger.write_chunks(target, first, chunks, images)
+    else:
+        write_chunks(target, first, chunks)
 
 
 def _stored_alike(source, target):
@@ -135,14 +149,6 @@ def append(node, rows):
         node.append(rows)
 
 
-def write_chunk(node, coordinates, chunk, filter_mask):
-    """Write a chunk as it is stored; those of a file under :func:`replacing` are compared when it is complete."""
-    if isinstance(node._v_file, _NewFile):
-        node._v_file.ledger.write_chunk(node, coordinates, chunk, filter_mask)
-    else:
-        node.write_chunk(coordinates, chunk, filter_mask)
-
-
 @contextlib.contextmanager
 def replacing(path, folder=None):
     """Write a new HDF5 file that takes the place of `path` when the block ends well, and not before.
@@ -156,7 +162,9 @@ def replacing(path, folder=None):
         If something could not be written. The finished file is read again to be sure of it.
     """
     path = Path(path)
-    temporary = Path(folder or path.parent) / f"{path.name}.{os.getpid()}{TEMPORARY}"
+    # two machines may be at one file, where a worker that was lost lives on; and processes of them have one number
+    unique = f"{uuid.uuid4().hex[:8]}.{os.getpid()}"
+    temporary = Path(folder or path.parent) / f"{path.name}.{unique}{TEMPORARY}"
     try:
         with hdf5_errors(path):
             with _NewFile(temporary) as file:

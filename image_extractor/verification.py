@@ -22,49 +22,46 @@ class Ledger:
     """Checksums of the rows that were appended to the nodes of a file."""
 
     def __init__(self):
-        self._runs = {}
+        self._sums = {}
 
     def append(self, node, rows):
         """Append rows to a table or array, and note them."""
         rows = np.ascontiguousarray(rows, node.dtype)
-        self._note("rows", node, len(rows), rows)
+        self._note(node, rows)
         node.append(rows)
 
-    def write_chunk(self, node, coordinates, chunk, filter_mask=0):
-        """Write a chunk of one row as it is stored, compressed or not, and note it; rows must come in order."""
-        self._note("chunks", node, 1, chunk)
-        node.write_chunk(coordinates, chunk, filter_mask)
+    def write_chunks(self, node, first, chunks, rows):
+        """Write chunks of one row each as they are stored, and note the rows that they hold; they must come in order.
 
-    def _note(self, kind, node, n_rows, data):
-        runs = self._runs.setdefault(node._v_pathname, [])
-        if not runs or runs[-1][0] != kind:
-            runs.append([kind, 0, 0])
-        runs[-1][1] += n_rows
-        runs[-1][2] = zlib.crc32(data, runs[-1][2])
+        HDF5 looks through all chunks to find one as it is stored, so they are not what is compared.
+        """
+        self._note(node, np.ascontiguousarray(rows, node.dtype))
+        write_chunks(node, first, chunks)
+
+    def _note(self, node, rows):
+        n_rows, checksum = self._sums.get(node._v_pathname, (0, 0))
+        self._sums[node._v_pathname] = n_rows + len(rows), zlib.crc32(rows, checksum)
 
     def agrees(self, node):
         """Say whether a node, read again, holds the rows that were written to it."""
-        first = 0
-        for kind, n_rows, expected in self._runs.get(node._v_pathname, ()):
-            found = 0
-            for data in _rows(node, first, n_rows) if kind == "rows" else _chunks(node, first, n_rows):
-                found = zlib.crc32(data, found)
-            if found != expected:
-                return False
-            first += n_rows
-        return first == node.nrows or node._v_pathname not in self._runs
+        if node._v_pathname not in self._sums:
+            return True
+        n_rows, expected = self._sums[node._v_pathname]
+        found = 0
+        for rows in _rows(node):
+            found = zlib.crc32(rows, found)
+        return (n_rows, expected) == (node.nrows, found)
 
 
-def _rows(node, first, n_rows):
+def write_chunks(node, first, chunks):
+    for row, (chunk, filter_mask) in enumerate(chunks, first):
+        node.write_chunk((row, *(0,) * (node.ndim - 1)), chunk, filter_mask)
+
+
+def _rows(node):
     step = max(1, BLOCK_BYTES // max(node.rowsize, 1))
-    for start in range(first, first + n_rows, step):
-        yield np.ascontiguousarray(node[start : min(start + step, first + n_rows)])
-
-
-def _chunks(node, first, n_rows):
-    rest = (0,) * (node.ndim - 1)
-    for row in range(first, first + n_rows):
-        yield node.read_chunk((row, *rest))
+    for start in range(0, node.nrows, step):
+        yield np.ascontiguousarray(node[start : start + step])
 
 
 def outline(file):

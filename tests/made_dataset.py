@@ -107,7 +107,7 @@ def write_dataset(path, n_events=(12, 8), dictionary=False, seed=None, split=Non
     """
     keywords = {"mode": "gh_class", "storage_mode": "mapped", "telescope_type_mode": "ALL", "use_pkl_dict": dictionary}
     settings = config.from_keywords({**keywords, "energy_recon_gamma_only": False, **settings})
-    array, made, sources = layout(settings), [], []
+    array, made, parts = layout(settings), [], []
     folder = Path(path).parent / f"{Path(path).name}.made"
     folder.mkdir()
     for primary, number in zip((0, 101), n_events, strict=True):
@@ -120,8 +120,8 @@ def write_dataset(path, n_events=(12, 8), dictionary=False, seed=None, split=Non
             counts |= {"events_written": number, "images": sum(writer.n_images.values())}
             counts |= {"bins_cuts_dict_sha256": "abc" if dictionary else "", "run_number": 4, "primary": primary}
             writer.finish({"file_name": f"run4_{primary}.simtel.gz", **counts})
-        sources.append(merge.inspect(part_path))
-    merge.build(sources, path, folder, seed=seed, split=split, attributes={"command_line": "a test"})
+        parts.append(part_path)
+    merge.build(parts, path, folder, seed=seed, split=split, attributes={"command_line": "a test"})
     shutil.rmtree(folder)
     return made
 

@@ -274,7 +274,7 @@ MOMENTS = {
     "first part open": lambda parts: any(parts.glob("*.h5.*.tmp")),
     "first part done": lambda parts: len(list(parts.glob("*.simtel*.h5"))) >= 1,
     "all parts done": lambda parts: len(list(parts.glob("*.simtel*.h5"))) >= 4,
-    "merging": lambda parts: (parts / "buckets.tmp").exists(),
+    "merging": lambda parts: any(parts.glob("*.buckets.tmp")),
 }
 
 

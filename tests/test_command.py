@@ -13,12 +13,13 @@ ROOT = Path(__file__).parents[1]
 
 def test_help_needs_no_heavy_import():
     code = "import sys, image_extractor.command as c\ntry: c.main(['--help'])\nexcept SystemExit as e: assert e.code == 0\n"
-    code += (
-        "heavy = {'ctapipe', 'tables', 'numba', 'astropy', 'scipy', 'tqdm'} & set(sys.modules)\nassert not heavy, heavy"
-    )
+    code += "heavy = {'ctapipe', 'tables', 'numba', 'astropy', 'scipy', 'tqdm', 'dask'} & set(sys.modules)\nassert not heavy, heavy"
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    for option in ("--bins_cuts_dict", "--max_events", "--shuffle", "--split", "--jobs", "--overwrite", "--on_error"):
+    options = (
+        "--bins_cuts_dict --max_events --shuffle --split --jobs --scheduler --files_per_output --overwrite --on_error"
+    )
+    for option in options.split():
         assert option in done.stdout
 
 

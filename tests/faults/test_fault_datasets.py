@@ -15,7 +15,7 @@ from harness import server, small_runs
 from reading import content
 from tally import Tally, chosen
 
-from image_extractor import DatasetError, merge, storage, workspace
+from image_extractor import DatasetError, merge, sources, storage, workspace
 
 
 @pytest.fixture
@@ -104,8 +104,8 @@ def test_attributes_are_never_unpickled(where, dataset, tmp_path):
             if name != "format_version" or where == "/":
                 node._v_attrs[name] = np.bytes_(pickle.dumps(Touch(mark), 0))
     try:
-        source = merge.inspect(dataset)
-        merge.build([source], tmp_path / "copy.h5", tmp_path)
+        sources.inspect(dataset)
+        merge.build([dataset], tmp_path / "copy.h5", tmp_path)
     except DatasetError:
         pass
     assert not mark.exists()
@@ -117,7 +117,7 @@ def test_nodes_that_hold_objects_are_refused(dataset, tmp_path):
         file.remove_node("/Run_Table")
         file.create_vlarray("/", "Run_Table", tables.ObjectAtom()).append(Touch(mark))
     with pytest.raises(DatasetError, match="is no table"):
-        merge.inspect(dataset)
+        sources.inspect(dataset)
     assert not mark.exists()
 
 

@@ -1,0 +1,116 @@
+"""Parts to outputs: in one merge; by way of merges on the workers, where parts are many; or to numbered outputs."""
+
+import errno
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from . import merge, sources, storage
+from .tasks import MAX_DEATHS, Merge, merge_parts
+
+#: So many parts are merged by workers first, in groups, so that the last merge opens few files: see benchmark_scale.py.
+#: Groups are small, so that their images are copied as they are stored, see storage.MAX_LOOKUPS.
+MANY, GROUP = 1000, 30
+
+
+@dataclass
+class Target:
+    """What a run is to write.
+
+    Attributes
+    ----------
+    path : Path
+    files_per_output : int or None
+        Several outputs of so many inputs each, PATH_0000.h5, ...; None: one.
+    seed : int or None
+    split : dict or None
+    overwrite : bool
+    """
+
+    path: Path
+    files_per_output: int | None
+    seed: int | None
+    split: dict | None
+    overwrite: bool
+
+    def existing(self, settings):
+        """Return the Sources of what is there and stays; refuse a file that is none of ours, or was made otherwise.
+
+        Telescopes are compared with those of the first, so others do without theirs.
+        """
+        found = []
+        for path in self._paths():
+            old = sources.inspect(path)
+            if not self.overwrite:
+                sources.check_settings(old, settings)
+                sources.check_split(old, self.split)
+                found.append(replace(old, settings={}, tel_table=None, cameras={}) if found else old)
+        return found
+
+    def _paths(self):
+        if not self.files_per_output:
+            return [self.path] if self.path.exists() else []
+        numbers = {self._number(path): path for path in self.path.parent.glob("*") if self._number(path) is not None}
+        return [numbers[number] for number in sorted(numbers)]
+
+    def _number(self, path):
+        pattern = re.escape(self.path.stem) + r"_(\d{4,})" + re.escape(self.path.suffix)
+        found = re.fullmatch(pattern, path.name)
+        return int(found[1]) if found else None
+
+    def write(self, parts, crew, folder, attributes, progress):
+        """Write the output, or outputs; returns their paths.
+
+        Parameters
+        ----------
+        parts : list of Path
+            At least one, in order.
+        crew : Crew
+        folder : Path
+            For what is temporary.
+        attributes : dict
+            For the root.
+        progress : callable
+            Called after each part, or merge.
+        """
+        if self.files_per_output:
+            return self._write_numbered(parts, crew, folder, attributes, progress)
+        old = [] if self.overwrite else self._paths()
+        if len(parts) > MANY and not crew.is_alone:
+            groups = [tuple(parts[i : i + GROUP]) for i in range(0, len(parts), GROUP)]
+            merges = [Merge(group, folder / f"group_{i:05}.h5", None, None) for i, group in enumerate(groups)]
+            _merge_all(merges, crew, progress)
+            parts = [one.target for one in merges]
+        if len(old + parts) == 1 and self.seed is None and not self.split:
+            merge.adopt(parts[0], self.path, attributes)
+        else:
+            options = {"seed": self.seed, "split": self.split, "attributes": attributes, "progress": progress}
+            merge.build(old + parts, self.path, folder, **options)
+        return [self.path]
+
+    def _write_numbered(self, parts, crew, folder, attributes, progress):
+        """Write all outputs to the folder of parts, then put them in place: a set is never there in halves for long."""
+        old, n = self._paths(), self.files_per_output
+        first = self._number(old[-1]) + 1 if old and not self.overwrite else 0
+        groups = [tuple(parts[i : i + n]) for i in range(0, len(parts), n)]
+        names = [f"{self.path.stem}_{first + i:04}{self.path.suffix}" for i in range(len(groups))]
+        merges = [
+            Merge(group, folder / f"{name}.h5", self.seed, self.split)
+            for group, name in zip(groups, names, strict=True)
+        ]
+        _merge_all(merges, crew, progress)
+        written = [self.path.with_name(name) for name in names]
+        for one, path in zip(merges, written, strict=True):
+            merge.adopt(one.target, path, attributes)
+        if self.overwrite:
+            for path in old:
+                if path not in written:
+                    storage.remove(path)
+        return written
+
+
+def _merge_all(merges, crew, progress):
+    for _, task, result in crew.results(merge_parts, merges):
+        if result is None:
+            raise OSError(errno.ECHILD, f"merging {task.target.name} killed its worker {MAX_DEATHS} times")
+        progress()
