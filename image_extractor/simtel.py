@@ -87,7 +87,7 @@ class RunObjects:
         self._path = path
         self._held, self._ready = [], []
         self._last_type = None
-        self._seen_shower = False
+        self._seen_shower = self._ended = False
 
     def __iter__(self):
         return self
@@ -96,6 +96,7 @@ class RunObjects:
         while not self._ready:
             header = self._next_header()
             if header is None:
+                self._ended = True
                 raise StopIteration
             self._handle(header)
         return self._ready.pop(0)
@@ -158,6 +159,8 @@ class RunObjects:
         stream was closed properly after a whole event; a writer that dies leaves a block cut.
         """
         if self._last_type != HISTOGRAMS:
+            if not self._ended:  # eventio takes an object that promises more than it holds for the end of the file
+                raise InputError(f"{self._path}: damaged: an event in it is cut short")
             if not (self.stream.compressed and self._last_type == ARRAY_EVENT):
                 raise InputError(f"{self._path}: truncated: the closing block of the run is missing")
             log.warning("%s: no closing block; its stream is intact, so it is taken for an extract", self._path)

@@ -1,5 +1,6 @@
 """The fast reader against ctapipe's own loop: the same images, bit for bit, and the same refusals."""
 
+import gzip
 import importlib.metadata
 import io
 import logging
@@ -206,6 +207,19 @@ def test_a_bright_image_without_its_true_image_is_left_out_as_ctapipe_does(plain
 def test_a_truncated_run_is_refused(plain, fraction):
     data, write = plain
     assert read_all(write(data[: int(fraction * len(data))]), fast=True) == "refused"
+
+
+@pytest.mark.parametrize(("kind", "offset", "fast"), [(2009, -1, False), (2105, 10, True)])
+def test_an_event_that_claims_more_than_it_holds_is_no_end_of_an_extract(kind, offset, fast, plain):
+    """Extracts have no closing block, and eventio ends where bytes are missing, be it within an object."""
+    data, write = plain
+    with EventIOFile(write(data)) as file:
+        last = [top for top in file if isinstance(top, ArrayEvent)][-1]
+    position, header = sub_objects(write(data), {kind})[0]
+    extract = bytearray(data[: last.address + last.header.content_size])
+    assert read_all(write(gzip.compress(extract, 1)), fast) != "refused"
+    extract[position + header.header_size + offset] = 0x7F
+    assert read_all(write(gzip.compress(extract, 1)), fast) == "refused"
 
 
 def test_samples_that_end_early_or_claim_more_are_refused(plain):
