@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from . import config, cuts, images
-from .errors import ConfigError
+from .errors import ConfigError, InputError
 
 log = logging.getLogger(__name__)
 
@@ -163,7 +163,6 @@ class ImageExtractor:
             If the file is damaged, cut short, or can't be calibrated as set.
         """
         from . import simtel, storage
-        from .array_layout import describe
         from .part import PartWriter
         from .selection import EventSelection
 
@@ -171,8 +170,7 @@ class ImageExtractor:
         with simtel.open_run(data_file, self.settings["calibration"]["fast"]) as run:
             if known and (run.obs_id, simtel.first_primary(data_file)) in known:
                 return {"status": "known"}
-            with simtel.reading(run.input_url):  # a camera of a damaged file may be on no lattice
-                layout = describe(run.subarray, self.settings, run.pointing)
+            layout = self._layout(run)
             if not layout.types:
                 return {"status": "no telescope", "reason": simtel.describe_telescopes(run)}
             selection = EventSelection(self.settings, self.bins_cuts_dict, run.obs_id)
@@ -188,6 +186,18 @@ class ImageExtractor:
                 storage.set_attributes(file.root, (attributes or {}) | {"report": json.dumps(report)})
                 return report
         return {"status": "no shower"}
+
+    def _layout(self, run):
+        """Return the telescopes and arrays of a run; a camera of a damaged file may be on no lattice."""
+        from . import simtel
+        from .array_layout import describe
+
+        try:
+            with simtel.reading(run.input_url):
+                return describe(run.subarray, self.settings, run.pointing)
+        except InputError as err:
+            message = str(err).removeprefix(f"{run.input_url}: ")
+            raise InputError(f"{run.input_url}: {message}") from err
 
     def _write_events(self, run, selection, part, max_events, progress):
         """Calibrate the selected events and hand them to the part."""

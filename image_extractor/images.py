@@ -10,7 +10,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 
 from . import cell_loops, resampling
-from .errors import ConfigError
+from .errors import ConfigError, InputError
 from .lattice import TIE, find_lattice
 from .row_types import LOSSLESS
 
@@ -90,8 +90,9 @@ def pixel_grid(geometry, mapping="shifting", shape="auto"):
     Raises
     ------
     ConfigError
-        If the mapping makes no sense for the camera's pixels, or they are on no regular lattice, so
-        that two would share a cell.
+        If the mapping makes no sense for the camera's pixels.
+    InputError
+        If they are on no regular lattice, so that two would share a cell; also of a damaged file.
     """
     pixel_shape = geometry.pix_type.value
     suitable = [*LOSSLESS, *resampling.methods_for(pixel_shape)]
@@ -105,7 +106,7 @@ def pixel_grid(geometry, mapping="shifting", shape="auto"):
     try:
         return _grid(x.tobytes(), y.tobytes(), pixel_shape, area, mapping, shape)
     except ValueError as err:
-        raise ConfigError(f"camera {geometry.name}: {err}: leave it out with [telescope] type_mode") from err
+        raise InputError(f"camera {geometry.name}: {err}: leave it out with [telescope] type_mode") from err
 
 
 @lru_cache(maxsize=32)

@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 from test_images import CAMERAS, lattice, real_geometry
 
 from image_extractor import config, images, resampling
-from image_extractor.errors import ConfigError
+from image_extractor.errors import ConfigError, InputError
 
 CONSERVING = ["oversampling", "rebinning"]
 INTERPOLATING = ["nearest", "bilinear", "bicubic"]
@@ -297,7 +297,7 @@ def test_square_pixels_refuse_oversampling_in_one_line():
 def test_pixels_on_no_lattice_are_refused():
     x, y = np.random.default_rng(3).uniform(-1, 1, (2, 200)) * u.m
     geometry = CameraGeometry("Random", np.arange(200), x, y, np.full(200, 0.01) * u.m**2, PixelShape.HEXAGON)
-    with pytest.raises(ConfigError, match=r"camera Random: .* no regular hexagon lattice"):
+    with pytest.raises(InputError, match=r"camera Random: .* no regular hexagon lattice"):
         images.pixel_grid(geometry, "rebinning")
 
 
