@@ -1,6 +1,7 @@
 """Many files: conversion, resume, merge, and a report on each file."""
 
 import contextlib
+import functools
 import logging
 import sys
 from collections import Counter
@@ -187,20 +188,26 @@ def mergeable(report, work, old):
 
 
 class _TelescopeCheck:
-    """Says how the telescopes of a run differ from those that it must have; a part is opened for each kind only."""
+    """Says how the telescopes of a run differ from those that it must have; opens a part of each other kind only."""
 
     def __init__(self, old, written, work):
-        self._work, self._known = work, {}
         # the first run with events says what the telescopes are; one without any may be of another array
         first = next((run for run in written if run["events_read"]), written[0] if written else None)
-        self._reference = old[0] if old else sources.inspect(work.part_path(first["file"])) if first else None
+        self._work, self._old, self._first = work, old, first
+        self._known = {first["telescopes"]: ""} if first and not old else {}
 
     def __call__(self, run):
         kind = run["telescopes"]
         if kind not in self._known:
-            source = sources.inspect(self._work.part_path(run["file"]))
-            self._known[kind] = sources.difference(self._reference, source)
+            self._known[kind] = sources.difference(self._reference, self._inspect(run))
         return self._known[kind]
+
+    @functools.cached_property
+    def _reference(self):
+        return self._old[0] if self._old else self._inspect(self._first)
+
+    def _inspect(self, run):
+        return sources.inspect(self._work.part_path(run["file"]))
 
 
 def _refuse(run, reason):
