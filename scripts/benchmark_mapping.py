@@ -28,7 +28,9 @@ MAPPERS = {
 }
 DEMO = {"telescopes": "LST:1,MSTN:2,MSTF:2,SCT:2,SSTC:4,SSTA:4,SSTD:4", "energy": "0.2,30", "scatter": 250.0, "seed": 5}
 MIN_PIXELS = 5
-ROUNDS = 7
+ROUNDS = 21
+#: Images that are mapped at a time: arrays of a few MB, which get used memory again.
+BLOCK = 64
 
 
 def main():
@@ -209,7 +211,7 @@ def measure(geometry, charges, true, grid):
         x, y = regular_positions(*pixel, grid.array_x, grid.array_y, grid.shape)
     else:
         x, y = (values.ravel() for values in grid.cell_positions())
-    block = charges[np.arange(256) % len(charges)]
+    block = charges[np.arange(BLOCK) % len(charges)]
     return [*errors(moments(x, y, arrays), true), images_per_second(lambda: grid.arrays(block), len(block))]
 
 
@@ -266,7 +268,7 @@ def run_dl1dh(source, target):
     vectors = [image[:, np.newaxis] for image in given["charges"]]
     arrays = np.array([mapper.map_image(vector).ravel() for vector in vectors])
     x, y = cells_of(mapper, grids[-1][1])
-    block = [vectors[i % len(vectors)] for i in range(256)]
+    block = [vectors[i % len(vectors)] for i in range(BLOCK)]
     np.savez(
         target, arrays=arrays, x=x, y=y, side=mapper.image_shape, cell=mapper.mapping_table.argmax(axis=1),
         pix_x=mapper.geometry.pix_x.to_value("m"), pix_y=mapper.geometry.pix_y.to_value("m"),
