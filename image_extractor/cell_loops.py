@@ -1,17 +1,130 @@
-"""Compiled loops that fill the cells of many images from their pixels."""
+"""Compiled loops that fill the cells of many images from their pixels, and round them.
+
+numba has no type for vectors, so two steps are pieces of LLVM's language, which LLVM turns into the instructions of
+the processor at hand, of whatever width it has. They stand beside the loops, because numba's cache of compiled loops
+looks at their own file only.
+"""
+
+import functools
 
 import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
-from .compiled import compiled, inlined
+from .compiled import compiled
 
-#: Cells that are worked out for a block of images before they are written: they stay in the fastest cache.
-TILE = 32
+#: Images that are worked on at once: numbers in a vector.
+LANES = 16
 
-#: Images in a block.
-BLOCK = 32
+_VECTOR = ir.VectorType(ir.FloatType(), LANES)
+_INT32 = ir.IntType(32)
+#: Lets the processor multiply and add in one instruction, where it has one.
+_FUSED = ("contract",)
 
-#: Pixels of a cell that are added up at a time; the numbers of entries are multiples of it.
-STEP = 4
+#: Pixels of a cell that are added up at a time, so that no addition waits for the one before; the numbers of entries
+#: are multiples of it.
+STEP = 2
+
+
+# -- vectors; arrays are taken as flat, and places in them are counted in elements -------------------------------------
+
+
+def _data(context, builder, array_type, array):
+    return context.make_array(array_type)(context, builder, array).data
+
+
+def _place(builder, data, index):
+    return builder.bitcast(builder.gep(data, [index]), _VECTOR.as_pointer())
+
+
+def _load(builder, data, index):
+    return builder.load(_place(builder, data, index), align=4)
+
+
+def _store(builder, vector, data, index):
+    builder.store(vector, _place(builder, data, index), align=4)
+
+
+def _lanes(numbers):
+    return ir.Constant(ir.VectorType(_INT32, LANES), list(numbers))
+
+
+def _repeated(builder, number):
+    """Return a vector of equal numbers."""
+    nothing = ir.Constant(_VECTOR, ir.Undefined)
+    return builder.shuffle_vector(
+        builder.insert_element(nothing, number, ir.Constant(_INT32, 0)), nothing, _lanes([0] * LANES)
+    )
+
+
+@intrinsic
+def _weighted_sum(_, columns, pixel, weight, begin, end, sums, to):
+    """Add up vectors: sums[to + l] = sum of weight[i] * columns[pixel[i] * LANES + l], i from begin to end.
+
+    columns, weight, sums : float32 arrays; pixel : uint32 array; begin, end, to : uintp
+        `end - begin` is a multiple of STEP.
+    """
+
+    def generate(context, builder, signature, arguments):
+        columns, pixel, weight, sums = (_data(context, builder, signature.args[i], arguments[i]) for i in (0, 1, 2, 5))
+        begin, end, to = arguments[3], arguments[4], arguments[6]
+        totals = [cgutils.alloca_once(builder, _VECTOR) for _ in range(STEP)]
+        for total in totals:  # the slot is made once for the whole function, and used for each cell
+            builder.store(ir.Constant(_VECTOR, [0.0] * LANES), total)
+        with cgutils.for_range_slice(builder, begin, end, begin.type(STEP), intp=begin.type) as (start, _):
+            for k, total in enumerate(totals):
+                i = builder.add(start, begin.type(k))
+                first = builder.mul(builder.zext(builder.load(builder.gep(pixel, [i])), i.type), i.type(LANES))
+                factor = _repeated(builder, builder.load(builder.gep(weight, [i])))
+                product = builder.fmul(_load(builder, columns, first), factor, flags=_FUSED)
+                builder.store(builder.fadd(builder.load(total), product, flags=_FUSED), total)
+        _store(builder, functools.reduce(builder.fadd, map(builder.load, totals)), sums, to)
+        return context.get_dummy_value()
+
+    word = types.uintp
+    return types.void(columns, pixel, weight, word, word, sums, word), generate
+
+
+@intrinsic
+def _transpose(_, source, start, step, target, to, target_step, n):
+    """Turn a square of LANES x LANES: target[to + i * target_step + j] = source[start + j * step + i], for i < n.
+
+    source, target : float32 arrays; start, step, to, target_step, n : uintp
+    """
+
+    def generate(context, builder, signature, arguments):
+        source, target = (_data(context, builder, signature.args[i], arguments[i]) for i in (0, 3))
+        _, start, step, _, to, target_step, n = arguments
+        vectors, place = [], start
+        for _i in range(LANES):
+            vectors.append(_load(builder, source, place))
+            place = builder.add(place, step)
+        # A perfect shuffle of all numbers, first half and second half by turns, doubles the place of each: its bits
+        # turn by one. After as many shuffles as a row's number has bits, rows are columns.
+        half = LANES // 2
+        shuffles = [_lanes(h * half + i // 2 + LANES * (i % 2) for i in range(LANES)) for h in (0, 1)]
+        for _i in range(LANES.bit_length() - 1):
+            vectors = [
+                builder.shuffle_vector(vectors[i], vectors[i + half], shuffle)
+                for i in range(half)
+                for shuffle in shuffles
+            ]
+        places = [to]
+        for i in range(1, LANES):
+            following = builder.add(places[-1], target_step)
+            places.append(builder.select(builder.icmp_unsigned("<", n.type(i), n), following, places[-1]))
+        # backwards, so that rows from n on, for which there is no place, are overwritten by the last one that has one
+        for vector, place in zip(reversed(vectors), reversed(places), strict=True):
+            _store(builder, vector, target, place)
+        return context.get_dummy_value()
+
+    word = types.uintp
+    return types.void(source, word, word, target, word, word, word), generate
+
+
+# -- the loops ----------------------------------------------------------------------------------------------------
 
 
 @compiled
@@ -33,27 +146,10 @@ def place(values, cell, arrays):
 
 
 @compiled
-def share(values, pixel, weight, cell, arrays):
-    """Give cells a share of one pixel each.
-
-    Parameters
-    ----------
-    values : float32 array (n_images, n_pixels)
-    pixel, cell : uint32 array (n,)
-    weight : float32 array (n,)
-    arrays : float32 array (n_images, n_cells)
-        Written: 0 in cells that are not named.
-    """
-    for image in range(len(values)):
-        source, target = values[image], arrays[image]
-        target[:] = 0
-        for i in range(len(cell)):
-            target[cell[np.uintp(i)]] = weight[np.uintp(i)] * source[pixel[np.uintp(i)]]
-
-
-@compiled
 def blend(values, first, pixel, weight, arrays):
-    """Give each cell the weighted sum of some pixels: a sparse product, image by image in memory.
+    """Give each cell the weighted sum of some pixels: a sparse product, of LANES images at a time.
+
+    Pixels are turned to the front, so that one instruction takes a pixel of all these images; sums are turned back.
 
     Parameters
     ----------
@@ -63,44 +159,47 @@ def blend(values, first, pixel, weight, arrays):
     pixel : uint32 array (n_entries,)
     weight : float32 array (n_entries,)
     arrays : float32 array (n_images, n_cells)
-        Written.
+        Written; LANES cells at least.
     """
-    n_cells = len(first) - 1
-    columns, sums = np.zeros((values.shape[1], BLOCK), np.float32), np.empty((TILE, BLOCK), np.float32)
-    for start in range(0, len(values), BLOCK):
-        n = min(BLOCK, len(values) - start)
-        for i in range(values.shape[1]):
-            for image in range(n):
-                columns[np.uintp(i), np.uintp(image)] = values[np.uintp(start + image), np.uintp(i)]
-        for low in range(0, n_cells, TILE):
-            high = min(low + TILE, n_cells)
-            if first[np.uintp(low)] == first[np.uintp(high)]:
-                arrays[start : start + n, low:high] = 0
+    n_pixels, n_cells = values.shape[1], arrays.shape[1]
+    width, lanes = -(-n_pixels // LANES) * LANES, np.uintp(LANES)
+    rows, columns = np.zeros((LANES, width), np.float32), np.empty((width, LANES), np.float32)
+    sums = np.empty((LANES, LANES), np.float32)
+    for start in range(0, len(values), LANES):
+        n = min(LANES, len(values) - start)
+        rows[:n, :n_pixels] = values[start : start + n]
+        for low in range(0, width, LANES):
+            _transpose(rows, np.uintp(low), np.uintp(width), columns, np.uintp(low * LANES), lanes, lanes)
+        for tile in range(0, n_cells, LANES):
+            low = min(tile, n_cells - LANES)  # the last one overlaps
+            if first[np.uintp(low)] == first[np.uintp(low + LANES)]:
+                for image in range(start, start + n):
+                    for cell in range(low, low + LANES):
+                        arrays[np.uintp(image), np.uintp(cell)] = 0
                 continue
-            for cell in range(low, high):
-                _add_up(
-                    columns, first[np.uintp(cell)], first[np.uintp(cell + 1)], pixel, weight, sums[np.uintp(cell - low)]
-                )
-            for image in range(n):
-                target = arrays[np.uintp(start + image)]
-                for cell in range(low, high):
-                    target[np.uintp(cell)] = sums[np.uintp(cell - low), np.uintp(image)]
+            for i in range(LANES):
+                begin, end = np.uintp(first[np.uintp(low + i)]), np.uintp(first[np.uintp(low + i + 1)])
+                _weighted_sum(columns, pixel, weight, begin, end, sums, np.uintp(i * LANES))
+            target = np.uintp(start * n_cells + low)
+            _transpose(sums, np.uintp(0), lanes, arrays, target, np.uintp(n_cells), np.uintp(n))
 
 
-@inlined
-def _add_up(columns, begin, end, pixel, weight, total):
-    """Write the weighted sums of a cell's pixels to `total`, an entry per image."""
-    if begin == end:
-        total[:] = 0
-    for i in range(begin, end, STEP):
-        a, b, c, d = np.uintp(i), np.uintp(i + 1), np.uintp(i + 2), np.uintp(i + 3)
-        p, q, r, s = columns[pixel[a]], columns[pixel[b]], columns[pixel[c]], columns[pixel[d]]
-        u, v, w, x = weight[a], weight[b], weight[c], weight[d]
-        if i == begin:
-            for image in range(BLOCK):
-                j = np.uintp(image)
-                total[j] = u * p[j] + v * q[j] + w * r[j] + x * s[j]
-        else:
-            for image in range(BLOCK):
-                j = np.uintp(image)
-                total[j] += u * p[j] + v * q[j] + w * r[j] + x * s[j]
+@compiled
+def round_off(values, scale, low, high, stored, clipped):
+    """Round value * scale to whole numbers from low to high, half to even; NaN becomes 0.
+
+    Parameters
+    ----------
+    values : float array (n,)
+    scale, low, high : float
+    stored : integer array (n,)
+        Written.
+    clipped : bool array (n,)
+        Written: what did not fit; negative values do, as 0, where low is 0.
+    """
+    for i in range(len(values)):
+        # float64, because float32 has too few digits for uint32 and for exact halves
+        value = np.rint(np.float64(values[np.uintp(i)]) * scale)
+        clipped[np.uintp(i)] = (value > high) | ((value < low) & (low < 0))
+        value = 0.0 if np.isnan(value) else min(max(value, low), high)
+        stored[np.uintp(i)] = np.int64(value)

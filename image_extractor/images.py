@@ -165,16 +165,11 @@ def encode(values, dtype, scale):
     dtype = np.dtype(dtype)
     if dtype.kind == "f":
         return values.astype(dtype, copy=False), np.zeros(values.shape, bool)
-    limits = np.iinfo(dtype)
-    # float64, because float32 has too few digits for uint32 and for exact halves
-    stored = np.multiply(values, scale, dtype=np.float64)
-    np.rint(stored, out=stored)
-    clipped = stored > limits.max
-    if dtype.kind == "i":
-        clipped |= stored < limits.min
-    np.clip(stored, limits.min, limits.max, out=stored)
-    stored[np.isnan(stored)] = 0
-    return stored.astype(dtype), clipped
+    low, high = float(np.iinfo(dtype).min), float(np.iinfo(dtype).max)
+    values = np.ascontiguousarray(values)
+    stored, clipped = np.empty(values.shape, dtype), np.empty(values.shape, bool)
+    cell_loops.round_off(values.ravel(), float(scale), low, high, stored.ravel(), clipped.ravel())
+    return stored, clipped
 
 
 def make_images(charges, peak_times, grid, image):

@@ -34,6 +34,12 @@ EDGE_LOSS = 0.75
 #: And to no cell less than this part of that, to keep the centre of gravity.
 LEAST_SHARE = 0.1
 
+#: Fewest cells per side.
+LEAST_SIDE = 8
+
+#: Interpolations of which pixels stand in the middle of cells, where the lattice lets them, to be broadened least.
+CENTRED = ("bilinear", "bicubic")
+
 #: A place without pixel, whatever the camera.
 NOWHERE = -(1 << 40)
 
@@ -75,24 +81,24 @@ class ResampledGrid:
 
     def arrays(self, charges):
         """Resample charges, float array (n_images, n_pixels), to arrays (n_images, n_x, n_y)."""
-        return self._laid_out(charges, *self._charge_loop)
+        return self._laid_out(charges, self._charge_entries)
 
     def time_arrays(self, peak_times):
         """Resample peak times: means of the pixels that a cell holds a part of, 0 where there is none."""
-        return self._laid_out(peak_times, *self._time_loop)
+        return self._laid_out(peak_times, self._time_entries)
 
-    def _laid_out(self, values, loop, *arguments):
+    def _laid_out(self, values, entries):
         arrays = np.empty((len(values), self.shape[0] * self.shape[1]), np.float32)
-        loop(np.ascontiguousarray(values, np.float32), *arguments, arrays)
+        cell_loops.blend(np.ascontiguousarray(values, np.float32), *entries, arrays)
         return arrays.reshape(-1, *self.shape)
 
     @cached_property
-    def _charge_loop(self):
-        return _loop(self.charge_weights)
+    def _charge_entries(self):
+        return _entries(self.charge_weights)
 
     @cached_property
-    def _time_loop(self):
-        return _loop(self.time_weights)
+    def _time_entries(self):
+        return _entries(self.time_weights)
 
     def cell_positions(self):
         """Return x and y of the centres of all cells, float arrays (n_x, n_y) [m]."""
@@ -115,10 +121,11 @@ def auto_shape(lattice):
     """
     places = lattice.places
     if lattice.fold == 6:
-        return 2 * int(np.ptp(np.column_stack([places, places.sum(axis=1)]), axis=0).max() + 1)
+        return max(LEAST_SIDE, 2 * int(np.ptp(np.column_stack([places, places.sum(axis=1)]), axis=0).max() + 1))
     size = np.ptp(lattice.corners.reshape(-1, 2), axis=0).max()
     width = lattice.half_widths.sum(axis=2).min()
-    return int(np.ceil(size / width * (abs(np.cos(lattice.angle)) + abs(np.sin(lattice.angle))) - 1e-6))
+    side = int(np.ceil(size / width * (abs(np.cos(lattice.angle)) + abs(np.sin(lattice.angle))) - 1e-6))
+    return max(LEAST_SIDE, side)
 
 
 def resample(lattice, method, shape="auto"):
@@ -135,17 +142,26 @@ def resample(lattice, method, shape="auto"):
     Returns
     -------
     ResampledGrid
-        The square around the camera, all pixels inside.
+        The square around the camera; of hexagonal ones under CENTRED methods shifted by up to half a cell, so that the
+        middle pixel stands in the middle of one.
     """
     side = auto_shape(lattice) if shape == "auto" else shape
     low, high = (extreme(lattice.corners.reshape(-1, 2), axis=0) for extreme in (np.min, np.max))
     size = (high - low).max() / side
     origin = (low + high - size * side) / 2
+    if lattice.fold == 6 and method in CENTRED:
+        middle = lattice.positions[np.argmin(np.hypot(*(lattice.positions - (low + high) / 2).T))]
+        origin += _beside_middle((middle - origin) / size) * size
     cells = ((lattice.positions - origin) / size + 1e-9).astype(np.int64).clip(0, side - 1)
     charge, time = METHODS[method](lattice, origin, size, side)
     charge, time = _compact(charge), _compact(_means(time))
     first = tuple(float(edge + size / 2) for edge in origin)
     return ResampledGrid((side, side), *cells.T, float(size), first, charge, time)
+
+
+def _beside_middle(place):
+    """Return how far places, in cells, are from the middle of theirs, -0.5 to 0.5."""
+    return place - np.floor(place) - 0.5
 
 
 def methods_for(pixel_shape):
@@ -240,12 +256,9 @@ def _compact(weights):
     return sparse.csr_array((weights.data.astype(np.float32), indices, indptr), weights.shape)
 
 
-def _loop(weights):
-    """Return the compiled loop that does the product with weights, a sparse array, and what it takes of them."""
+def _entries(weights):
+    """Return a sparse array as :func:`cell_loops.blend` takes it: first entry of each cell, pixels, weights."""
     n_entries = np.diff(weights.indptr)
-    if n_entries.max() <= 1:
-        cell = np.flatnonzero(n_entries).astype(np.uint32)
-        return cell_loops.share, weights.indices.astype(np.uint32), weights.data, cell
     # cells of too few pixels get more, of weight 0, which are among their own: what is NaN elsewhere is not spread
     padded = -(-n_entries // cell_loops.STEP) * cell_loops.STEP
     first = np.concatenate([[0], np.cumsum(padded)])
@@ -253,7 +266,7 @@ def _loop(weights):
     weight = np.zeros(first[-1], np.float32)
     place = np.arange(weights.nnz) + np.repeat(first[:-1] - weights.indptr[:-1], n_entries)
     pixel[place], weight[place] = weights.indices, weights.data
-    return cell_loops.blend, first.astype(np.uint32), pixel, weight
+    return first.astype(np.uint32), pixel, weight
 
 
 def _centres(cell, origin, size, side):
