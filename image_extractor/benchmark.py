@@ -6,6 +6,7 @@ so that other load on the machine hits all of them; medians and ratios are what 
 
 import argparse
 import concurrent.futures
+import contextlib
 import functools
 import gzip
 import importlib.metadata
@@ -14,6 +15,7 @@ import multiprocessing
 import os
 import pickle
 import platform
+import re
 import statistics
 import struct
 import subprocess
@@ -91,8 +93,8 @@ def measure(command, all_cores=False):
     Returns
     -------
     dict
-        Seconds by the clock ('wall'), seconds of computing ('cpu'), and the largest memory of a process
-        of it in MB ('peak').
+        Seconds by the clock ('wall'), seconds of computing of all its processes ('cpu'), and the largest memory of
+        one of them in MB ('peak').
 
     Raises
     ------
@@ -103,7 +105,10 @@ def measure(command, all_cores=False):
     pin = (lambda: os.sched_setaffinity(0, cores[-1:])) if cores and not all_cores else None
     with tempfile.TemporaryFile() as messages:
         start = time.perf_counter()
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=messages, preexec_fn=pin)
+        process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=messages, preexec_fn=pin, start_new_session=True
+        )
+        workers = _used_by_workers(process) if all_cores else {}
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)
@@ -111,9 +116,27 @@ def measure(command, all_cores=False):
             messages.seek(0)
             reason = messages.read().decode(errors="replace").strip().splitlines()[-1:]
             raise InputError(f"{' '.join(map(str, command))[:200]}: exit {process.returncode}: {' '.join(reason)}")
-    if all_cores:  # its workers are nobody's children once it ends: their share is not known
-        return {"wall": wall, "cpu": float("nan"), "peak": float("nan")}
-    return {"wall": wall, "cpu": usage.ru_utime + usage.ru_stime, "peak": usage.ru_maxrss / 1024}
+    cpu = usage.ru_utime + usage.ru_stime + sum(seconds for seconds, _ in workers.values())
+    return {"wall": wall, "cpu": cpu, "peak": max([usage.ru_maxrss / 1024, *(peak for _, peak in workers.values())])}
+
+
+def _used_by_workers(process):
+    """Wait for the end of a command; return {pid: (CPU seconds, peak memory in MB)} of its workers.
+
+    They are nobody's children when it ends, so the system is asked now and then while they are there.
+    """
+    used = {}
+    while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        for folder in Path("/proc").glob("[0-9]*"):
+            if folder.name != str(process.pid):
+                with contextlib.suppress(OSError, TypeError):  # it just ended
+                    fields = (folder / "stat").read_text().rpartition(")")[2].split()
+                    if int(fields[3]) == process.pid:  # its session
+                        cpu = sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
+                        peak = re.search(r"VmHWM:\s+(\d+)", (folder / "status").read_text())
+                        used[folder.name] = cpu, int(peak[1]) / 1024
+        time.sleep(0.2)
+    return used
 
 
 def copy_with_run_number(path, target, run_number):

@@ -8,6 +8,7 @@ own parser. Relies on the inside of eventio and ctapipe: see tested_versions.py.
 import logging
 import struct
 from types import MappingProxyType
+from unittest.mock import patch
 
 import numpy as np
 from ctapipe.containers import (
@@ -88,6 +89,16 @@ class TrackingPosition(_Unparsed, objects.TrackingPosition):
     """Where a telescope pointed."""
 
 
+class CameraOrganization(objects.CameraOrganization):
+    """How the pixels of a camera are wired, of which all that is asked are their number and that of gains."""
+
+    def parse(self):
+        """Return these."""
+        self.seek(0)
+        n_pixels, _, n_gains = struct.unpack("<3i", self.read(12))
+        return {"telescope_id": self.telescope_id, "n_pixels": n_pixels, "n_gains": n_gains}
+
+
 class TruePhotoElectrons(PhotoElectrons):
     """True photo-electrons: that they are there is all that is asked."""
 
@@ -145,7 +156,8 @@ class FastRun(SimTelRun):
     """
 
     def __init__(self, path, **kwargs):
-        super().__init__(path, **kwargs)
+        with patch.dict(KNOWN_OBJECTS, {CameraOrganization.eventio_type: CameraOrganization}):  # for the run's header
+            super().__init__(path, **kwargs)
         self.objects.kinds = {**KNOWN_OBJECTS, ArrayEvent.eventio_type: ArrayEvent, 1204: TelescopePhotons}
         self._calibrations = {}
 

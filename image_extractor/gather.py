@@ -40,11 +40,13 @@ class Target:
         """
         found = []
         for path in self._paths():
+            if self.overwrite:
+                storage.open_dataset(path).close()
+                continue
             old = sources.inspect(path)
-            if not self.overwrite:
-                sources.check_settings(old, settings)
-                sources.check_split(old, self.split)
-                found.append(replace(old, settings={}, tel_table=None, cameras={}) if found else old)
+            sources.check_settings(old, settings)
+            sources.check_split(old, self.split)
+            found.append(replace(old, settings={}, tel_table=None, cameras={}) if found else old)
         return found
 
     def _paths(self):
