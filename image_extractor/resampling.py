@@ -88,7 +88,7 @@ class ResampledGrid:
         return self._laid_out(peak_times, self._time_entries)
 
     def _laid_out(self, values, entries):
-        arrays = np.empty((len(values), self.shape[0] * self.shape[1]), np.float32)
+        arrays = _empty_lines(len(values), self.shape[0] * self.shape[1])
         cell_loops.blend(np.ascontiguousarray(values, np.float32), *entries, arrays)
         return arrays.reshape(-1, *self.shape)
 
@@ -254,6 +254,14 @@ def _compact(weights):
     """Return weights in as little memory as will do: what a product reads is what it takes."""
     indices, indptr = weights.indices.astype(np.int32), weights.indptr.astype(np.int32)
     return sparse.csr_array((weights.data.astype(np.float32), indices, indptr), weights.shape)
+
+
+def _empty_lines(n_images, n_cells):
+    """Return an unset float32 array that begins with a line of the processor's cache, to be written in whole lines."""
+    line = 64 // np.dtype(np.float32).itemsize
+    memory = np.empty(n_images * n_cells + line, np.float32)
+    start = -(memory.ctypes.data // memory.itemsize) % line
+    return memory[start : start + n_images * n_cells].reshape(n_images, n_cells)
 
 
 def _entries(weights):
