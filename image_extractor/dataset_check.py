@@ -1,4 +1,4 @@
-"""Is a dataset what it says it is? Every row and every image is accounted for, in one pass over the rows.
+"""Is a dataset what it says it is? Every row and every image is read and accounted for, in one pass over each.
 
 Rows are looked at in blocks, so memory does not grow with them, but for 8 bytes per event and one per
 image, which is what it takes to find those that are there twice.
@@ -10,6 +10,9 @@ from . import config, images, row_types, storage
 from .event_images import DamagedDatasetError, open_events, row_blocks
 from .primaries import primary_name
 from .text_table import plural
+
+#: What cells beside the pixels of a camera should not hold.
+LIT = "not 0 where the camera has no pixel,"
 
 #: A row of a dataset, named as a person would look for it.
 KEY = ("run_number", "gamma_hadron_label", "event_number")
@@ -45,7 +48,7 @@ def check(path):
 def _check_rows(dataset):
     runs = RunCounts(dataset)
     checks = [runs, Repeats(dataset), Bins(dataset)]
-    checks.append(ImageRows(dataset) if dataset.is_mapped else ImageColumns())
+    checks.append(ImageRows(dataset) if dataset.is_mapped else ImageColumns(dataset))
     for table in dataset.tables():
         for first, rows in row_blocks(table):
             for each in checks:
@@ -334,8 +337,30 @@ class Bins:
         return np.logical_or.reduce([self._bins.find(values) == group for values in nearby])
 
 
+class DarkCells:
+    """The cells of a lossless mapping in which a camera has no pixel: they hold 0."""
+
+    def __init__(self, dataset):
+        image, self._dark = dataset.settings["image"], {}
+        self._axes = (2, 3) if image["dim_order"] == "channels_first" else (1, 2)
+        for telescope in dataset.tel_table:
+            camera = dataset.cameras[telescope["camera"].decode()]
+            if camera.is_lossless:
+                dark = np.ones(camera.shape, bool)
+                dark[camera.pixels["array_x"], camera.pixels["array_y"]] = False
+                factor = image["scale_factor"]
+                self._dark[int(telescope["tel_id"])] = dark.repeat(factor, axis=0).repeat(factor, axis=1)
+
+    def are_lit(self, tel_id, images):
+        """Say of which images of a telescope they are not 0, bool array (n_images,)."""
+        dark = self._dark.get(tel_id)
+        if dark is None:
+            return np.zeros(len(images), bool)
+        return (np.moveaxis(images, self._axes, (1, 2))[:, dark] != 0).any(axis=(1, 2))
+
+
 class ImageRows:
-    """`mapped` storage: every image belongs to one row, and every row's images are there."""
+    """`mapped` storage: every image belongs to one row, every row's images are there, and all can be read."""
 
     def __init__(self, dataset):
         self._ids = dataset.tel_table["tel_id"].tolist()
@@ -345,7 +370,7 @@ class ImageRows:
             path: [np.zeros(arrays[tel_id].nrows, np.uint8) for tel_id in self._ids]
             for path, arrays in self._arrays.items()
         }
-        self._faults = Faults()
+        self._dark, self._faults = DarkCells(dataset), Faults()
 
     def add(self, table, first, rows):
         """Follow a block of rows to their images."""
@@ -359,7 +384,11 @@ class ImageRows:
             uses[...] = np.minimum(uses + counts, 2)
 
     def problems(self):
-        """Return a line for each array with images of no row, or of several."""
+        """Return a line for each array with images of no row, or of several, or with light where no pixel is."""
+        for arrays in self._arrays.values():
+            for tel_id, array in arrays.items():
+                for first, images_ in row_blocks(array):
+                    self._faults.mark(array._v_pathname, LIT, self._dark.are_lit(tel_id, images_), first)
         lines = self._faults.problems()
         for path, arrays in self._arrays.items():
             for tel_id, uses in zip(self._ids, self._uses[path], strict=True):
@@ -374,8 +403,8 @@ class ImageRows:
 class ImageColumns:
     """`all` storage: trig_list says which telescopes have an image, the columns of the others are zero."""
 
-    def __init__(self):
-        self._faults = Faults()
+    def __init__(self, dataset):
+        self._dark, self._faults = DarkCells(dataset), Faults()
 
     def add(self, table, first, rows):
         """Look at a block of rows."""
@@ -387,6 +416,7 @@ class ImageColumns:
             wrong[without] = rows[name][without].any(axis=(1, 2, 3))
             what = f"an image of telescope {name[1:]} where trig_list has none,"
             self._faults.mark(table._v_pathname, what, wrong, first)
+            self._faults.mark(f"{table._v_pathname}, {name}", LIT, self._dark.are_lit(int(name[1:]), rows[name]), first)
 
     def problems(self):
         """Return a line for each kind of fault."""

@@ -135,6 +135,20 @@ def run_twice(file):
     file.root.Run_Table.append(file.root.Run_Table[:1])
 
 
+def light_beside_the_camera(file):
+    """Corners of the arrays of a hexagonal camera have no pixel."""
+    table, group = largest(file)
+    if "tel_map" in table.colnames:
+        image = group.T1[0]
+        image[0, 0, 0] = 1
+        group.T1[0] = image
+    else:
+        row = int(np.flatnonzero(table.col("trig_list")[:, 0])[0])
+        images = table.read(row, row + 1)["T1"]
+        images[0, 0, 0, 0] = 1
+        change(table, row, T1=images)
+
+
 def trig_list_says_no(file):
     table, _ = largest(file)
     row = int(np.flatnonzero(table.read(field="trig_list").sum(axis=1) > 1)[0])
@@ -231,6 +245,8 @@ DAMAGES = [
     ("mapped", run_twice, "run4_0.simtel.gz, run 4 (gamma): is there twice"),
     ("all", trig_list_says_no, "where trig_list has none, in 1 row, first in row"),
     ("all", trig_list_of_two, "trig_list neither 0 nor 1 in 1 row, first in row 0"),
+    ("mapped", light_beside_the_camera, "T1: not 0 where the camera has no pixel, in 1 row, first in row 0"),
+    ("all", light_beside_the_camera, "Events, T1: not 0 where the camera has no pixel, in 1 row, first in row"),
     ("mapped", camera_missing, "/Tel_Table: telescope 1: /Cameras has no entry HexCam"),
     ("mapped", cell_shared, "/Cameras/HexCam: two pixels share a cell"),
     ("mapped", cell_outside, "/Cameras/HexCam: 1 pixel outside the array"),
@@ -293,6 +309,21 @@ def test_what_is_no_dataset_is_refused_in_one_line(tmp_path, option):
         assert (result.returncode, result.stdout) == (2, "")
         assert result.stderr.startswith(f"{path}: ")
         assert result.stderr.count("\n") == 1
+
+
+def test_images_that_can_not_be_read_are_one_line(sound, tmp_path):
+    path = tmp_path / "flipped.h5"
+    shutil.copy(sound / "mapped.h5", path)
+    with tables.open_file(str(path)) as file:
+        array = largest(file)[1].T1
+        place = array.chunk_info((0,) * array.ndim).offset
+    content = bytearray(path.read_bytes())
+    content[place : place + 16] = bytes(16)
+    path.write_bytes(content)
+    checked = run_script("read_data.py", path, "--check")
+    assert (checked.returncode, checked.stderr) == (1, "")
+    assert checked.stdout.startswith(f"{path}: damaged")
+    assert checked.stdout.count("\n") == 1
 
 
 def test_a_damaged_block_is_one_line(sound, tmp_path):
