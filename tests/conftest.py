@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,41 @@ def all_cameras(tmp_path_factory):
     telescopes = "LST:1,MSTN:1,MSTF:1,SCT:1,SSTC:2,SSTA:2,SSTD:2"
     write_demo_file(path, events=6, telescopes=telescopes, run=3, energy="5,50", scatter=150)
     return path
+
+
+@pytest.fixture(scope="session")
+def gammas(tmp_path_factory):
+    """Bright gammas in all cameras: the path, the summary, and what the generator handed to the byte writer."""
+    from demo_images import write_gammas
+
+    path = tmp_path_factory.mktemp("gamma") / "gamma.simtel.gz"
+    return path, *write_gammas(path)
+
+
+@pytest.fixture(scope="session")
+def gamma_images(gammas):
+    """Every image of the bright gammas, calibrated by ctapipe."""
+    from demo_images import calibrated
+
+    return list(calibrated(gammas[0]))
+
+
+@pytest.fixture(scope="session")
+def proton_images(tmp_path_factory):
+    """Every image of protons in all cameras, calibrated by ctapipe."""
+    from demo_images import calibrated, write_protons
+
+    path = tmp_path_factory.mktemp("proton") / "proton.simtel.zst"
+    write_protons(path)
+    return list(calibrated(path))
+
+
+@pytest.fixture
+def warnings_are_errors():
+    """Whatever warns, be it of others: in tests of files that are to be read without a word."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
 
 
 @pytest.fixture(scope="session", params=VARIANTS)
