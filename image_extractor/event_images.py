@@ -65,6 +65,12 @@ class Camera:
         """
         return arrays[..., self.pixels["array_x"] * scale_factor, self.pixels["array_y"] * scale_factor]
 
+    def has_pixel(self, shape):
+        """Return a bool array of an array's shape, whatever its scale_factor: whether a cell belongs to a pixel."""
+        cells = np.zeros(self.shape, bool)
+        cells[self.pixels["array_x"], self.pixels["array_y"]] = True
+        return np.kron(cells, np.ones((shape[0] // self.shape[0], shape[1] // self.shape[1]), bool))
+
     def geometry(self):
         """Return the ctapipe CameraGeometry of this entry."""
         import astropy.units as u

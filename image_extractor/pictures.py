@@ -21,7 +21,7 @@ LARGE, SMALL = 3.4, 1.9
 #: Telescopes beside each other where events share a picture.
 MAX_COLUMNS = 4
 TITLE_SIZE = 10
-#: Colour maps of charge and time; cells below the scale (no pixel there, time 0) are grey.
+#: Colour maps of charge and time; cells without a pixel, and what is below the scale, are grey.
 CHARGE_COLOURS, TIME_COLOURS, BELOW = "inferno", "viridis", "0.85"
 
 
@@ -181,7 +181,8 @@ def draw_pair(array_axes, camera_axes, bar_axes, camera, array, pixels, quantity
     low, high = _limits(pixels if camera.is_lossless else np.append(pixels, array[array != 0]))
     colour_map = matplotlib.colormaps[colours].with_extremes(under=BELOW, bad=BELOW)
     # image[x, y], so x to the right takes the transpose
-    picture = array_axes.imshow(array.T, origin="lower", cmap=colour_map, vmin=low, vmax=high, interpolation="nearest")
+    cells = np.ma.array(array, mask=~camera.has_pixel(array.shape)) if camera.is_lossless else array
+    picture = array_axes.imshow(cells.T, origin="lower", cmap=colour_map, vmin=low, vmax=high, interpolation="nearest")
     angle = float(camera.attributes["axis_0_angle_deg"])
     turned = "" if abs(angle) < 0.05 else f", {angle:+.1f}° from camera x"
     array_axes.set_xlabel(f"array axis 0{turned}", fontsize=7, labelpad=2)

@@ -16,7 +16,7 @@ def visualize(path, output=".", *, run=None, event=None, n_random=1, energy_bin=
     ----------
     path : str or Path
     output : str or Path
-        Folder for the pictures; it is made if it is missing. With `together`, it may be the PNG file.
+        Folder for the pictures; it is made if it is missing. For one picture it may be the PNG file.
     run, event : int, optional
         This event; where runs of several primaries share the number, one of each.
     n_random : int
@@ -54,15 +54,29 @@ def visualize(path, output=".", *, run=None, event=None, n_random=1, energy_bin=
             what = "no events"
         if not chosen:
             raise ConfigError(f"{path}: {what}" + ("" if energy_bin is None else f" in bin {energy_bin}"))
+        is_picture = _names_a_picture(output, 1 if together else len(chosen))
         from .pictures import events_figure, save
 
         events = (dataset.event(table, row) for table, row in chosen)
         for group in [list(events)] if together else ([one] for one in events):
             name = "events.png" if together else picture_name(group[0].values)
-            picture = output if together and output.suffix == ".png" else output / name
+            picture = output if is_picture else output / name
             picture.parent.mkdir(parents=True, exist_ok=True)
             save(events_figure(group), picture)
             yield picture
+
+
+def _names_a_picture(output, n_pictures):
+    """Say whether the output is the PNG file, not the folder; raise ConfigError if it can be neither."""
+    if output.is_dir():
+        return False
+    if output.suffix.lower() == ".png":
+        if n_pictures > 1:
+            raise ConfigError(f"{output}: is one file, for {n_pictures} pictures: name a folder, or add --together")
+        return True
+    if output.exists():
+        raise ConfigError(f"{output}: is a file; --output is a folder, or a name that ends in .png")
+    return False
 
 
 def picture_name(values):
@@ -85,7 +99,12 @@ def main(arguments=None):
     add("--bin", metavar="B", type=not_negative, help="only events of this energy bin (group E<B>, or label)")
     add("--seed", metavar="S", type=not_negative, default=0, help="of the random choice (default: 0)")
     add("--together", action="store_true", help="all events in one picture, events.png")
-    add("--output", metavar="DIR", default=".", help="folder for the pictures, or with --together the PNG file")
+    add(
+        "--output",
+        metavar="DIR",
+        default=".",
+        help="folder for the pictures, or the PNG file if it is one (default: here)",
+    )
     options = parser.parse_args(arguments)
     if (options.run is None) != (options.event is None):
         parser.error("--run and --event go together")

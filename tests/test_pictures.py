@@ -54,6 +54,10 @@ def test_panels_hold_what_is_stored(tmp_path, storage_mode, image_mode):
         shown = array.images[0]
         # what is drawn in column c and line l, counted from below, is image[c, l]
         np.testing.assert_array_equal(np.asarray(shown.get_array()), stored.T)
+        # cells without a pixel are grey, whatever the range of the others
+        cells = np.zeros(image.camera.shape, bool)
+        cells[image.camera.pixels["array_x"], image.camera.pixels["array_y"]] = True
+        np.testing.assert_array_equal(shown.get_array().mask.T, ~cells.repeat(2, axis=0).repeat(2, axis=1))
         assert shown.origin == "lower"
         assert array.get_aspect() == camera.get_aspect() == 1
         collection = camera.collections[0]
@@ -165,6 +169,25 @@ def test_events_together_are_one_picture(tmp_path):
         events = [dataset.event(*place) for place in dataset.random(3)]
     arrays, _, _ = panels(events_figure(events))
     assert len(arrays) == sum(len(event.images) for event in events)
+
+
+def test_output_is_a_folder_or_the_one_picture(tmp_path):
+    write_dataset(tmp_path / "made.h5", (4, 4))
+
+    def draw(n, output):
+        return run_script("visualize_events.py", tmp_path / "made.h5", "--random", n, "--output", output)
+
+    result = draw(1, tmp_path / "new" / "one.png")
+    assert (result.returncode, result.stderr, result.stdout) == (0, "", f"{tmp_path / 'new' / 'one.png'}\n")
+    assert (tmp_path / "new" / "one.png").read_bytes().startswith(PNG)
+    for n, output, reason in (
+        (2, "two.png", "is one file, for 2 pictures: name a folder, or add --together"),
+        (1, "made.h5", "is a file; --output is a folder, or a name that ends in .png"),
+    ):
+        result = draw(n, tmp_path / output)
+        assert (result.returncode, result.stdout) == (2, "")
+        assert result.stderr == f"{tmp_path / output}: {reason}\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["made.h5", "new"]
 
 
 def test_what_is_not_there_is_one_line(tmp_path):
