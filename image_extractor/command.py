@@ -14,6 +14,7 @@ from . import __version__
 from .errors import ConfigError, DatasetError, InputError
 from .input_files import find_files
 from .logs import start_logging
+from .text_table import plural
 
 log = logging.getLogger("image_extractor")
 
@@ -159,8 +160,22 @@ def _convert(options, command_line):
     for run in report.failed:
         log.error("%s", run["reason"])
     if not report.failed and not report.has_events:
-        raise InputError(f"{options.path}: no file has a shower event of a selected telescope: nothing is written")
+        state = f"{options.output} holds none" if report.outputs else "nothing is written"
+        raise InputError(f"{options.path}: no file has a shower event of a selected telescope: {state}")
+    _warn_of_wrong_dictionary(report, options)
     return SOME_FAILED if report.failed else OK
+
+
+def _warn_of_wrong_dictionary(report, options):
+    """Say so if a dictionary has no event of all that were read: it may be that of other runs."""
+    written = [run for run in report.runs if run["status"] == "written" and run["events_read"]]
+    if written and all(run.get("dropped_not_in_dictionary") == run["events_read"] for run in written):
+        log.warning(
+            "%s has no event of %s, which will not be converted again: "
+            "if it is the wrong dictionary, start afresh with the right one and --overwrite",
+            options.bins_cuts_dict or options.cuts,
+            plural(len(written), "file"),
+        )
 
 
 def _executor(options):
@@ -240,7 +255,7 @@ def _run_line(run):
     if run["status"] != "written":
         reason = f", {run['reason']}" if run["status"] == "no telescope" else ""
         return f"{name}: {STATUS_WORDS[run['status']]}{reason}"
-    return f"{name}: {run['events_read']} events read, {run['events_written']} written"
+    return f"{name}: {plural(run['events_read'], 'event')} read, {run['events_written']} written"
 
 
 def _summary(report, output, seconds):

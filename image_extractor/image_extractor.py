@@ -8,6 +8,7 @@ from pathlib import Path
 
 from . import config, cuts, images
 from .errors import ConfigError, InputError
+from .input_files import find_files
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +74,8 @@ class ImageExtractor:
             entries = cuts.check(given)
             self.dictionary_name, self.dictionary_sha256 = "dict", cuts.sha256_of(entries)
         if self.settings["mode"] == "gh_class":
-            cuts.check_bins(entries, config.energy_bins(self.settings).n_bins, self.dictionary_name)
+            name = self.dictionary_name if isinstance(given, dict) else given
+            cuts.check_bins(entries, config.energy_bins(self.settings).n_bins, name)
         return entries
 
     # -- what the command runs ---------------------------------------------------------------------
@@ -81,12 +83,18 @@ class ImageExtractor:
     def process_files(self, files, max_events=None, jobs=1, **options):
         """Convert many files and merge them into the output; see :func:`image_extractor.batch.run`.
 
-        `jobs` worker processes convert them, or whatever takes tasks: ``executor=`` a concurrent.futures.Executor, or
-        the Client of a dask cluster.
+        `files` are their paths, or one wildcard. `jobs` worker processes convert them, or whatever takes tasks:
+        ``executor=`` a concurrent.futures.Executor, or the Client of a dask cluster. Files that can't be converted are
+        logged, and are in ``failed`` of the report.
         """
         from . import batch
 
-        return batch.run(self, files, max_events=max_events, jobs=jobs, **options)
+        if isinstance(files, str):
+            files = find_files(files)
+        report = batch.run(self, files, max_events=max_events, jobs=jobs, **options)
+        for run in report.failed:
+            log.error("%s", run["reason"])
+        return report
 
     def process_data(self, data_file, max_events=None):
         """Convert one file into the output.
@@ -172,7 +180,7 @@ class ImageExtractor:
                 return {"status": "known"}
             layout = self._layout(run)
             if not layout.types:
-                return {"status": "no telescope", "reason": simtel.describe_telescopes(run)}
+                return {"status": "no telescope", "reason": self._nothing_selected(run)}
             selection = EventSelection(self.settings, self.bins_cuts_dict, run.obs_id)
             run.select(layout.grids, selection.accepts)
             with contextlib.suppress(_NoShower), storage.replacing(part_path) as file:
@@ -186,6 +194,16 @@ class ImageExtractor:
                 storage.set_attributes(file.root, (attributes or {}) | {"report": json.dumps(report)})
                 return report
         return {"status": "no shower"}
+
+    def _nothing_selected(self, run):
+        """Return in words which telescopes a run has, and which were asked for."""
+        from . import simtel
+
+        section = self.settings["telescope"]
+        asked = f"type_mode = {section['type_mode']}"
+        if section["tel_ids"]:
+            asked += f" with tel_ids = {', '.join(map(str, section['tel_ids']))}"
+        return f"{simtel.describe_telescopes(run)}, none of {asked}"
 
     def _layout(self, run):
         """Return the telescopes and arrays of a run; a camera of a damaged file may be on no lattice."""

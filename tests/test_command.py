@@ -1,6 +1,8 @@
 """The command as people type it: help, arguments, messages, exit codes, what is installed."""
 
 import os
+import pickle
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -92,8 +94,6 @@ def test_extractor_without_peak_time_is_one_line(production, make_config, tmp_pa
 
 def test_example_line_of_the_first_readme(production, make_config, tmp_path):
     """image_extractor.py "*.simtel.gz" ./dataset.h5 ./settings.config ./bins_cuts_dict.pkl --shuffle --split"""
-    import pickle
-
     config = make_config(use_pkl_dict=True, telescope_type_mode="ALL", storage_mode="mapped")
     (tmp_path / "cuts.pkl").write_bytes(
         pickle.dumps({(1, 100 * i + j): (0, 1.0) for i in range(100) for j in range(2)})
@@ -104,6 +104,47 @@ def test_example_line_of_the_first_readme(production, make_config, tmp_path):
     assert "gamma_run1.simtel.gz" in done.stdout
     assert "./dataset.h5: written" in done.stdout
     assert "1/1 gamma_run1.simtel.gz" in done.stderr  # a log line per file where there is no terminal
+
+
+def test_a_dictionary_of_other_runs_is_warned_of(production, make_config, convert, tmp_path, caplog):
+    """The inputs are in the output then, with no event: a second run with the right dictionary would skip them."""
+    config = make_config(use_pkl_dict=True, telescope_type_mode="ALL", storage_mode="mapped")
+    for name, entries in (("other", {(99, 100): (0, 1.0)}), ("right", {(1, 100): (0, 1.0)})):
+        (tmp_path / f"{name}.pkl").write_bytes(pickle.dumps(entries))
+        convert(production[0], config, tmp_path / f"{name}.pkl", output=f"{name}.h5")
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warnings) == 1
+    assert warnings[0].startswith(
+        f"{tmp_path / 'other.pkl'} has no event of 1 file, which will not be converted again: "
+    )
+
+
+def test_what_was_asked_of_a_run_without_selected_telescopes_is_named(production, make_config, convert, capsys):
+    config = make_config(telescope_type_mode="SST", telescope_tel_ids=[99])
+    convert(production[0], config, code=1)
+    assert "no selected telescope, it has 2 LST LSTCam, 2 SST CHEC, none of type_mode = SST with tel_ids = 99\n" in (
+        capsys.readouterr().out
+    )
+
+
+def test_a_file_without_triggered_events_is_written_and_said_so(real, make_config, convert, caplog):
+    """Its simulated showers count in Run_Table."""
+    output = convert(real("calib_events.simtel.gz"), make_config(telescope_type_mode="ALL"), code=1)
+    assert output.exists()
+    assert f"no file has a shower event of a selected telescope: {output} holds none" in caplog.text
+
+
+def test_the_class_names_what_it_leaves_out(production, tmp_path, caplog):
+    from image_extractor import ImageExtractor
+
+    (tmp_path / "bad.simtel").write_text("no")
+    settings = {"use_pkl_dict": False, "telescope_type_mode": "ALL", "storage_mode": "mapped"}
+    extractor = ImageExtractor(tmp_path / "o.h5", None, "gh_class", **settings)
+    shutil.copy(production[0], tmp_path / "good.simtel.gz")
+    report = extractor.process_files(f"{tmp_path}/*.simtel*")
+    assert len(report.runs) == 2
+    assert [run["file"] for run in report.failed] == [str(tmp_path / "bad.simtel")]
+    assert f"{tmp_path / 'bad.simtel'}: not a simtel (EventIO) file" in caplog.text
 
 
 def test_installed_command_and_its_trap(production, make_config, tmp_path):
