@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import logging
+import math
 import os
 import shlex
 import signal
@@ -11,8 +12,9 @@ import time
 from pathlib import Path
 
 from . import __version__
+from .arguments import Parser, not_negative, positive, surplus_message
 from .errors import ConfigError, DatasetError, InputError
-from .input_files import find_files
+from .input_files import find_files, is_hdf5
 from .logs import start_logging
 from .text_table import plural
 
@@ -25,7 +27,10 @@ DEFAULT_SPLIT = "0.9,0.1"
 def main(arguments=None):
     """Convert simtel files to an image dataset; returns the exit code."""
     arguments = sys.argv[1:] if arguments is None else [str(argument) for argument in arguments]
-    options = _parser().parse_intermixed_args(arguments)
+    parser = _parser()
+    options, surplus = parser.parse_known_intermixed_args(arguments)
+    if surplus:
+        parser.error(surplus_message(surplus))
     start_logging(logging.DEBUG if options.debug else logging.INFO)
     signal.signal(signal.SIGTERM, _terminate)
     try:
@@ -44,7 +49,7 @@ def main(arguments=None):
 
 
 def _parser():
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="image_extractor.py",
         description="Convert simulated telescope events (simtel) to a dataset of calibrated camera images (HDF5).",
         epilog="Example: image_extractor.py '/data/*.simtel.gz' dataset.h5 settings.config cuts.pkl --shuffle --split",
@@ -53,9 +58,9 @@ def _parser():
     add("path", metavar="PATH", help="simtel file (.simtel, .gz, .zst) or quoted wildcard")
     add("output", metavar="OUTPUT", help="HDF5 file to write; an existing dataset is appended to")
     add("config", metavar="CONFIG", help="configuration file; python -m image_extractor.config FILE makes one")
-    add("cuts", metavar="BINS_CUTS_DICT", nargs="?", help="{(run, event): (bin, reconstructed energy)}, a pickle")
+    add("cuts", metavar="BINS_CUTS_DICT", nargs="?", help="which events to keep; prepare_cuts_dict.py makes one")
     add("--bins_cuts_dict", metavar="FILE", help="another way to give it")
-    add("--max_events", metavar="N", type=_positive, help="events saved per input file, at most")
+    add("--max_events", metavar="N", type=positive, help="events saved per input file, at most")
     add("--shuffle", action="store_true", help="shuffle every Events table")
     add("--seed", metavar="S", type=_seed, default=0, help="makes the shuffle repeatable (default: 0)")
     add(
@@ -66,13 +71,13 @@ def _parser():
         const=_fractions(DEFAULT_SPLIT),
         help=f"split every Events table into Training, Validation (and Test) (default: {DEFAULT_SPLIT})",
     )
-    add("--jobs", metavar="N", type=_positive, default=_n_cores(), help="worker processes (default: all cores)")
+    add("--jobs", metavar="N", type=positive, default=_n_cores(), help="worker processes (default: all cores)")
     add(
         "--scheduler",
         metavar="ADDRESS",
         help="convert on a dask cluster: its address, its scheduler file, or 'local'; its workers see the same files",
     )
-    add("--files_per_output", metavar="N", type=_positive, help="write OUTPUT_0000.h5, ... of N input files each")
+    add("--files_per_output", metavar="N", type=positive, help="write OUTPUT_0000.h5, ... of N input files each")
     add("--overwrite", action="store_true", help="start OUTPUT afresh instead of appending")
     add(
         "--on_error",
@@ -85,17 +90,10 @@ def _parser():
     return parser
 
 
-def _positive(text):
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text}: must be 1 or more")
-    return number
-
-
 def _seed(text):
-    number = int(text)
-    if not 0 <= number < 2**63:
-        raise argparse.ArgumentTypeError(f"{text}: must be 0 or more, below 2**63")
+    number = not_negative(text)
+    if number >= 2**63:
+        raise argparse.ArgumentTypeError(f"{text}: must be below 2**63")
     return number
 
 
@@ -105,10 +103,12 @@ def _fractions(text):
     except ValueError:
         numbers = []
     if not (1 <= len(numbers) <= 3 and all(number > 0 for number in numbers) and abs(sum(numbers) - 1) <= 1e-6):
-        raise argparse.ArgumentTypeError(
-            f"{text}: must be up to three fractions that add up to 1, such as {DEFAULT_SPLIT}; "
-            "write --split=..., or --split after the other arguments"
-        )
+        message = f"{text}: must be up to three fractions that add up to 1, such as {DEFAULT_SPLIT}"
+        if not numbers:  # --split without fractions has taken the argument behind it
+            message += "; write --split=..., or --split after the other arguments"
+        elif math.isfinite(sum(numbers)):
+            message += f", not to {sum(numbers):.6g}"
+        raise argparse.ArgumentTypeError(message)
     return dict(zip(("Training", "Validation", "Test"), numbers, strict=False))
 
 
@@ -135,7 +135,7 @@ def _convert(options, command_line):
     if options.cuts and options.bins_cuts_dict and options.cuts != options.bins_cuts_dict:
         raise ConfigError(f"two dictionaries are given, {options.cuts} and {options.bins_cuts_dict}: give one")
     files = find_files(options.path)
-    _check_output(Path(options.output))
+    _check_output(Path(options.output), options.files_per_output)
     from . import batch
     from .image_extractor import ImageExtractor
 
@@ -187,7 +187,7 @@ def _executor(options):
     return connect(options.scheduler, options.jobs)
 
 
-def _check_output(output):
+def _check_output(output, is_numbered):
     folder = output.absolute().parent
     if not folder.is_dir():
         raise ConfigError(f"{output}: its folder {folder} does not exist: make it first")
@@ -195,6 +195,8 @@ def _check_output(output):
         raise ConfigError(f"{output}: is a folder; OUTPUT is the HDF5 file to write")
     if not os.access(folder, os.W_OK):
         raise ConfigError(f"{output}: its folder {folder} is not writable")
+    if output.is_file() and not is_numbered and not is_hdf5(output):
+        raise ConfigError(f"{output}: not an HDF5 file, and left as it is: choose another OUTPUT")
 
 
 # -- what the user sees ----------------------------------------------------------------------------

@@ -7,7 +7,6 @@ Settings travel through the package as the nested dict that :func:`load` and :fu
 return: ``settings["image"]["dtype"]``. Nothing else makes such a dict, so it is always valid.
 """
 
-import argparse
 import difflib
 import logging
 import re
@@ -17,6 +16,7 @@ from pathlib import Path
 from configobj import ConfigObj, ConfigObjError, flatten_errors, get_extra_values
 from configobj.validate import ValidateError, Validator, VdtTypeError, VdtValueError
 
+from .arguments import Parser
 from .energy_bins import UNITS, EnergyBins
 from .errors import ConfigError
 from .telescopes import check_type_mode
@@ -393,6 +393,8 @@ def _shown(value):
 
 
 def _reason(err):
+    if isinstance(err, UnicodeDecodeError):
+        return "not a text file"
     return " ".join(str(getattr(err, "strerror", None) or err).split())
 
 
@@ -419,9 +421,7 @@ def write_new(path, text):
 
 def main(arguments=None):
     """Write, check or specify a configuration file; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m image_extractor.config", description="Make or check a configuration file."
-    )
+    parser = Parser(prog="python -m image_extractor.config", description="Make or check a configuration file.")
     parser.add_argument("file", help="the configuration file")
     parser.add_argument(
         "--mode",

@@ -18,10 +18,9 @@ import numpy as np
 
 from . import __version__
 from .errors import ConfigError
+from .input_files import is_hdf5
 
 FORMATS = ("pickle", "hdf5")
-
-HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 #: The table of an HDF5 dictionary: name, type, unit, description of its columns, in order.
 NODE = "bins_cuts_dict"
@@ -40,6 +39,10 @@ BLOCK_ROWS = 100_000
 LARGEST, LARGEST_BIN, LARGEST_ENERGY = 2**63, 2**31, sys.float_info.max
 
 
+class _Refused(pickle.UnpicklingError):
+    """A pickle that holds what no bins_cuts_dict holds."""
+
+
 class _Dtype:
     """Stands in for numpy.dtype while a NumPy scalar is unpickled: numbers and strings only."""
 
@@ -53,14 +56,14 @@ class _Dtype:
 def _scalar(dtype, data):
     """Stands in for NumPy's scalar(): the Python number or string with these bytes."""
     if dtype.code[0] not in "ifubU" or len(data) > 1024:
-        raise pickle.UnpicklingError(f"a NumPy {dtype.code}")
+        raise _Refused(f"a NumPy {dtype.code}")
     return np.frombuffer(data, np.dtype(dtype.code).newbyteorder(dtype.order), count=1)[0].item()
 
 
 def _latin1(text, encoding):
     """Stands in for _codecs.encode, with which old pickle protocols write bytes."""
     if encoding != "latin1":
-        raise pickle.UnpicklingError(f"text encoded as {encoding}")
+        raise _Refused(f"text encoded as {encoding}")
     return text.encode("latin1")
 
 
@@ -76,9 +79,7 @@ class _Unpickler(pickle.Unpickler):
     def find_class(self, module, name):
         if (module, name) in HARMLESS:
             return HARMLESS[module, name]
-        raise pickle.UnpicklingError(
-            f"it holds {module}.{name}; only dict, tuple, list, int, float, str and NumPy scalars are read"
-        )
+        raise _Refused(f"it holds {module}.{name}; only dict, tuple, list, int, float, str and NumPy scalars are read")
 
 
 def load(path):
@@ -99,9 +100,8 @@ def load(path):
         If it can't be read, holds anything but plain values, or has a wrong entry, which is named.
     """
     try:
-        with Path(path).open("rb") as file:
-            if file.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE:
-                return _load_table(path)
+        if is_hdf5(path):
+            return _load_table(path)
         from .confined import load_pickle
 
         rows = load_pickle(path)
@@ -119,8 +119,11 @@ def unpickled(path):
     try:
         with Path(path).open("rb") as file:
             return _Unpickler(file).load()
+    except _Refused as err:
+        raise ConfigError(f"{path}: refused as a bins_cuts_dict: {err}") from err
     except Exception as err:  # a broken pickle raises errors of almost any kind
-        raise ConfigError(f"{path}: refused as a bins_cuts_dict: {_reason(err)}") from err
+        reason = f"neither a pickle nor HDF5, or damaged: {_reason(err)}"
+        raise ConfigError(f"{path}: refused as a bins_cuts_dict: {reason}") from err
 
 
 def as_array(entries):

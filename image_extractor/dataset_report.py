@@ -1,13 +1,13 @@
 """What is in a dataset, on one screen; and the command read_data.py."""
 
-import argparse
 import sys
 import textwrap
 from collections import Counter
 from pathlib import Path
 
+from .arguments import Parser, positive
 from .text_table import aligned, plural
-from .viewer_commands import one_line_errors, positive
+from .viewer_commands import one_line_errors
 
 WIDTH = 120
 #: So many energy groups are shown, the others summed up.
@@ -343,7 +343,7 @@ def _differences(settings, defaults, prefix="", depth=1):
 
 def main(arguments=None):
     """Run the command read_data.py; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="read_data.py", description="Show what is in a dataset, or verify it.")
+    parser = Parser(prog="read_data.py", description="Show what is in a dataset, or verify it.")
     parser.add_argument("dataset", metavar="DATASET", help="HDF5 file that image_extractor.py wrote")
     parser.add_argument("--events", metavar="N", type=positive, help="print the first N rows of each Events table")
     parser.add_argument(

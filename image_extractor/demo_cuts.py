@@ -3,12 +3,12 @@
 ``python -m image_extractor.demo_cuts 'demo/*.simtel.gz' bins_cuts_dict.pkl settings.config``
 """
 
-import argparse
 import sys
 
 import numpy as np
 
 from . import config, cuts
+from .arguments import Parser
 from .errors import ConfigError, InputError
 from .input_files import find_files
 
@@ -66,7 +66,7 @@ def true_energies(file):
 
 def main(arguments=None):
     """Run the command; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m image_extractor.demo_cuts", description=__doc__.splitlines()[0])
+    parser = Parser(prog="python -m image_extractor.demo_cuts", description=__doc__.splitlines()[0])
     parser.add_argument("path", metavar="PATH", help="simtel file or quoted wildcard")
     parser.add_argument("output", metavar="OUTPUT", help="dictionary to write; one that is there is replaced")
     parser.add_argument("config", metavar="CONFIG", help="configuration file, for its [energy_bins]")

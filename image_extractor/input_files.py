@@ -1,4 +1,4 @@
-"""Which files a name or wildcard stands for, and in which order: run2 before run10."""
+"""Which files a name or wildcard stands for, and in which order: run2 before run10; and which are HDF5."""
 
 import glob
 import os
@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 
 from .errors import ConfigError
+
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 def find_files(pattern):
@@ -25,6 +27,12 @@ def find_files(pattern):
     if not names:
         raise ConfigError(f"{pattern}: no file matches; give a file or a quoted wildcard such as 'data/*.gz'")
     return sorted(map(Path, names), key=natural_order)
+
+
+def is_hdf5(path):
+    """Say whether a file begins like an HDF5 file."""
+    with Path(path).open("rb") as file:
+        return file.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE
 
 
 def natural_order(path):

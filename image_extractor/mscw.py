@@ -4,7 +4,6 @@ Only the branches that a cut needs are read, by name (some versions book names t
 block, so that memory does not grow with the files.
 """
 
-import argparse
 import bisect
 import contextlib
 import os
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from . import config, cuts
+from .arguments import Parser, surplus_message
 from .energy_bins import EnergyBins
 from .errors import ConfigError, InputError
 from .input_files import find_files
@@ -214,7 +214,7 @@ def _conflict(key, *found):
 
 
 def _parser():
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="prepare_cuts_dict.py",
         description="Select events of EventDisplay's mscw files and sort them into energy bins: "
         "the bins_cuts_dict for image_extractor.py, one for each particle type.",
@@ -242,7 +242,7 @@ def main(arguments=None):
     parser = _parser()
     options, surplus = parser.parse_known_args(arguments)
     if surplus:
-        parser.error(f"unrecognized arguments: {' '.join(surplus)} (put a wildcard in quotes)")
+        parser.error(surplus_message(surplus))
     try:
         prepare(**vars(options))
     except (ConfigError, InputError) as err:

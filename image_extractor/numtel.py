@@ -1,18 +1,19 @@
 """How many telescopes have an image of an event, in a dataset or a simtel file; and the command plot_numtel.py."""
 
-import argparse
+import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from .arguments import Parser
 from .errors import ConfigError, DatasetError, InputError
+from .input_files import is_hdf5
 from .text_table import aligned, plural
 from .viewer_commands import need_matplotlib, one_line_errors
 
 ALL_TYPES = "all types"
-HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +66,7 @@ def count_telescopes(path, bins_cuts_dict=None):
     DatasetError, InputError
         If the file is neither, or damaged.
     """
-    blocks, types = (_dataset_blocks if _is_hdf5(path) else _simtel_blocks)(path)
+    blocks, types = (_dataset_blocks if _is_dataset(path) else _simtel_blocks)(path)
     passing = None if bins_cuts_dict is None else _Keys(bins_cuts_dict)
     members = {ALL_TYPES: np.ones(len(types), bool)}
     members |= {name: np.array([tel_type == name for tel_type in types]) for name in dict.fromkeys(types)}
@@ -100,12 +101,11 @@ class _Keys:
         return np.isin(self._packed(run_numbers, event_numbers), self._keys)
 
 
-def _is_hdf5(path):
+def _is_dataset(path):
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: " + ("not a file" if path.exists() else "no such file"))
-    with path.open("rb") as file:
-        return file.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE
+    return is_hdf5(path)
 
 
 def _dataset_blocks(path):
@@ -163,13 +163,14 @@ def table(multiplicity):
         if any(value.any() for value in values):
             rows.append([str(number), *(str(value[0]) if len(value) else "" for value in values)])
     rows.append(["events", *(str(multiplicity.n_events(kind)) for _, kind in columns)])
-    rows.append(["mean", *(f"{multiplicity.mean(kind, name):.2f}" for name, kind in columns)])
+    means = [multiplicity.mean(kind, name) for name, kind in columns]
+    rows.append(["mean", *("-" if math.isnan(mean) else f"{mean:.2f}" for mean in means)])
     return aligned(rows)
 
 
 def main(arguments=None):
     """Run the command plot_numtel.py; returns the exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="plot_numtel.py",
         description="Show how many telescopes have an image of an event, all together and by type.",
     )
@@ -193,7 +194,9 @@ def _run(options):
         passing = cuts.load(options.bins_cuts_dict)
     multiplicity = count_telescopes(options.path, passing)
     if not multiplicity.n_events("all"):
-        raise (DatasetError if _is_hdf5(options.path) else InputError)(f"{options.path}: no shower event with an image")
+        raise (DatasetError if _is_dataset(options.path) else InputError)(
+            f"{options.path}: no shower event with an image"
+        )
     from .pictures import numtel_figure, save
 
     title = f"{Path(options.path).name}: {plural(multiplicity.n_events('all'), 'event')}"

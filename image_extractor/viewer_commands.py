@@ -1,6 +1,5 @@
 """What the commands that look at datasets have in common: errors in one line, exit codes, needs."""
 
-import argparse
 import logging
 import os
 import sys
@@ -37,23 +36,3 @@ def need_matplotlib():
         import matplotlib  # noqa: F401
     except ModuleNotFoundError as err:
         raise ConfigError("needs matplotlib: pip install 'image_extractor[scripts]'") from err
-
-
-def positive(text):
-    """Return the argument as a number from 1; for argparse."""
-    return _from(1, text)
-
-
-def not_negative(text):
-    """Return the argument as a number from 0; for argparse."""
-    return _from(0, text)
-
-
-def _from(low, text):
-    try:
-        number = int(text)
-    except ValueError:
-        number = low - 1
-    if number < low:
-        raise argparse.ArgumentTypeError(f"{text}: must be a whole number, {low} or more")
-    return number

@@ -1,12 +1,12 @@
 """The command visualize_events.py: a picture of each chosen event."""
 
-import argparse
 import sys
 from pathlib import Path
 
+from .arguments import Parser, not_negative, positive
 from .errors import ConfigError
 from .primaries import primary_name
-from .viewer_commands import need_matplotlib, not_negative, one_line_errors, positive
+from .viewer_commands import need_matplotlib, one_line_errors
 
 
 def visualize(path, output=".", *, run=None, event=None, n_random=1, energy_bin=None, seed=0, together=False):
@@ -87,7 +87,7 @@ def picture_name(values):
 
 def main(arguments=None):
     """Run the command visualize_events.py; returns the exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="visualize_events.py",
         description="Draw events of a dataset: each telescope's stored array beside its camera, one PNG per event.",
     )

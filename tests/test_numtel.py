@@ -65,6 +65,9 @@ def test_the_command(tmp_path):
     mean = np.mean([len(event.pixels) for event in made])
     assert lines[-2][:2] == ["mean", f"{mean:.2f}"]
     assert picture.read_bytes().startswith(b"\x89PNG")
+    cuts.write_bytes(pickle.dumps({(99, 100): (0, 1.0)}))
+    lines = [line.split() for line in run_script("plot_numtel.py", *arguments).stdout.splitlines()]
+    assert lines[-2][:3] == ["mean", f"{mean:.2f}", "-"]  # none passes
 
 
 def test_names_of_pictures(tmp_path):

@@ -208,7 +208,8 @@ def test_half_an_event_is_wrong_usage(tmp_path):
     for arguments in (["--run", 4], ["--event", 4], ["--run", 4, "--event", 4, "--random", 1], ["--random", 0]):
         result = run_script("visualize_events.py", tmp_path / "absent.h5", *arguments)
         assert result.returncode == 2
-        assert result.stderr.startswith("usage:")
+        assert result.stderr.startswith("visualize_events.py: ")
+        assert result.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("script", ["visualize_events.py", "plot_numtel.py"])
