@@ -257,7 +257,8 @@ def _run_line(run):
     if run["status"] != "written":
         reason = f", {run['reason']}" if run["status"] == "no telescope" else ""
         return f"{name}: {STATUS_WORDS[run['status']]}{reason}"
-    return f"{name}: {plural(run['events_read'], 'event')} read, {run['events_written']} written"
+    before = " by an earlier run" if run.get("resumed") else ""
+    return f"{name}: {plural(run['events_read'], 'event')} read, {run['events_written']} written{before}"
 
 
 def _summary(report, output, seconds):

@@ -18,9 +18,11 @@ def find_files(pattern):
     Raises
     ------
     ConfigError
-        If there is none.
+        If there is none, or it is a folder.
     """
     pattern = os.path.expanduser(pattern)  # noqa: PTH111 - a quoted wildcard is not yet a path
+    if Path(pattern).is_dir():
+        raise ConfigError(f"{pattern}: {why_no_file(pattern)}")
     if os.path.lexists(pattern):  # a file may be called what looks like a wildcard
         return [Path(pattern)]
     names = glob.glob(pattern, recursive=True) if glob.has_magic(pattern) else []  # noqa: PTH207 - Path.glob is relative
@@ -33,6 +35,14 @@ def is_hdf5(path):
     """Say whether a file begins like an HDF5 file."""
     with Path(path).open("rb") as file:
         return file.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE
+
+
+def why_no_file(path):
+    """Return in words why a path that is no file is none, and what to do."""
+    path = Path(path)
+    if path.is_dir():
+        return f"is a folder: give a file, or a quoted wildcard such as '{path / '*'}'"
+    return "not a file" if path.exists() else "no such file"
 
 
 def natural_order(path):

@@ -9,7 +9,7 @@ import numpy as np
 
 from .arguments import Parser
 from .errors import ConfigError, DatasetError, InputError
-from .input_files import is_hdf5
+from .input_files import is_hdf5, why_no_file
 from .text_table import aligned, plural
 from .viewer_commands import need_matplotlib, one_line_errors
 
@@ -104,7 +104,7 @@ class _Keys:
 def _is_dataset(path):
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path}: " + ("not a file" if path.exists() else "no such file"))
+        raise InputError(f"{path}: {why_no_file(path)}")
     return is_hdf5(path)
 
 

@@ -21,6 +21,7 @@ from eventio.simtel.objects import MCShower
 
 from .byte_stream import GZIP, ByteStream
 from .errors import ConfigError, InputError
+from .input_files import why_no_file
 from .telescopes import telescope_type
 from .tested_versions import untested
 
@@ -266,7 +267,7 @@ def open_run(path, fast=False):
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path}: " + ("not a file" if path.exists() else "no such file"))
+        raise InputError(f"{path}: {why_no_file(path)}")
     if path.stat().st_size == 0:
         raise InputError(f"{path}: empty, zero bytes")
     if not os.access(path, os.R_OK):
@@ -335,7 +336,7 @@ class reading:  # noqa: N801 - used as a with statement's verb
         if isinstance(err, StopIteration | EOFError):
             raise InputError(f"{self._path}: truncated: it ends within the header of the run") from err
         reason = " ".join(str(err).split()) or "damaged or incomplete"
-        raise InputError(f"{self._path}: can't be read as a simtel file: {type(err).__name__}: {reason}") from err
+        raise InputError(f"{self._path}: damaged or cut short: {type(err).__name__}: {reason}") from err
 
 
 @contextlib.contextmanager

@@ -30,6 +30,7 @@ def test_help_needs_no_heavy_import():
     [
         (["{tmp}/none*.gz", "{tmp}/o.h5", "{config}"], "none*.gz: no file matches"),
         (["{tmp}/none.gz", "{tmp}/o.h5", "{config}"], "none.gz: no file matches"),
+        (["{tmp}", "{tmp}/o.h5", "{config}"], "is a folder: give a file, or a quoted wildcard such as"),
         (["{config}", "{tmp}/missing/o.h5", "{config}"], "does not exist"),
         (["{config}", "{tmp}", "{config}"], "is a folder"),
         (["{config}", "{binary}", "{config}"], "binary: not an HDF5 file, and left as it is: choose another OUTPUT"),
