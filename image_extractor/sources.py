@@ -1,6 +1,7 @@
 """What must be known of datasets before they are merged, and whether they fit together."""
 
 import hashlib
+import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,22 @@ def inspect(path):
             for row in file.root[row_types.RUN_TABLE][:]
         ]
         return Source(Path(path), settings, file.root[row_types.TEL_TABLE][:], cameras, names, runs)
+
+
+def counts(file):
+    """Return {path of a group: {name of a table or image array: rows}} of an open dataset.
+
+    Parts know it, and leave out what has no rows. Of others, every node is opened.
+    """
+    if row_types.COUNTS in file.root._v_attrs:
+        return json.loads(str(file.root._v_attrs[row_types.COUNTS]))
+    storage.check_kinds(file)
+    found = {}
+    for group in storage.events_groups(file):
+        arrays = {row_types.image_name(tel_id): array for tel_id, array in storage.image_arrays(group).items()}
+        nodes = storage.events_tables(group) | arrays
+        found[group._v_pathname] = {name: int(node.nrows) for name, node in nodes.items()}
+    return found
 
 
 def known_runs(sources):
