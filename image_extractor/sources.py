@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from . import config, row_types, storage
-from .errors import DatasetError
+from .errors import DamagedDatasetError, DatasetError
 
 #: Settings that may differ between the runs of a dataset: they only make the dictionary, or only say which events pass.
 FREE_SETTINGS = ("use_pkl_dict", "preselection_cuts", "output", "[calibration] fast")
@@ -52,7 +52,10 @@ def counts(file):
     Parts know it, and leave out what has no rows. Of others, every node is opened.
     """
     if row_types.COUNTS in file.root._v_attrs:
-        return json.loads(str(file.root._v_attrs[row_types.COUNTS]))
+        found = json.loads(str(file.root._v_attrs[row_types.COUNTS]))
+        if not all(type(n_rows) is int for rows in found.values() for n_rows in rows.values()):
+            raise DamagedDatasetError(file.filename, "damaged: its counts are no numbers")
+        return found
     storage.check_kinds(file)
     found = {}
     for group in storage.events_groups(file):

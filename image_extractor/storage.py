@@ -339,10 +339,13 @@ def _check_format(file, path):
 
 
 def check_kinds(file):
-    """Raise DatasetError unless tables are tables: other nodes of these names could hold Python objects."""
+    """Raise DatasetError unless tables are there, and are tables: other nodes could hold Python objects."""
     nodes = [file.root[row_types.TEL_TABLE], file.root[row_types.RUN_TABLE]]
     for group in events_groups(file):
-        nodes += events_tables(group).values()
+        found = events_tables(group).values()
+        if not found:
+            raise DamagedDatasetError(file.filename, f"damaged: {group._v_pathname} has no {row_types.EVENTS}")
+        nodes += found
     for node in nodes:
         if not isinstance(node, tables.Table):
             raise DatasetError(f"{file.filename}: {node._v_pathname} is no table")

@@ -26,19 +26,6 @@ ENVIRONMENT = os.environ | {
 }
 
 
-@pytest.fixture
-def config(make_config):
-    return make_config(
-        storage_mode="mapped", image_mode="PIXELS_TIMING_2C", telescope_type_mode="ALL", image_scale_factor=1
-    )
-
-
-@pytest.fixture
-def undisturbed(production, config, convert):
-    """Return what a run in one process gives."""
-    return content(convert(f"{production[0].parent}/*", config, "--shuffle", "--split", output="undisturbed.h5"))
-
-
 class Cluster:
     """A scheduler and two workers, started as on three hosts: they have a folder in common, nothing else."""
 

@@ -17,13 +17,6 @@ EXECUTORS = {
 }
 
 
-@pytest.fixture
-def config(make_config):
-    return make_config(
-        storage_mode="mapped", image_mode="PIXELS_TIMING_2C", telescope_type_mode="ALL", image_scale_factor=1
-    )
-
-
 class Counting(Progress):
     def __init__(self):
         self.n_events, self.n_files = 0, 0

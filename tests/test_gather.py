@@ -11,13 +11,6 @@ ORDER = "--shuffle", "--split", "0.6,0.4"
 
 
 @pytest.fixture
-def config(make_config):
-    return make_config(
-        storage_mode="mapped", image_mode="PIXELS_TIMING_2C", telescope_type_mode="ALL", image_scale_factor=1
-    )
-
-
-@pytest.fixture
 def groups(monkeypatch):
     """Merge by way of groups of three parts, however few there are; returns the groups that were merged."""
     merged, build = [], merge.build
