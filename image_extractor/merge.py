@@ -115,12 +115,13 @@ def _check_image_count(path, group, name, n_images):
         )
 
 
-def _leaf(file, group, name, kind, n_rows):
-    """Return a table or array of a source; raise DatasetError unless it is there and has so many rows."""
+def _leaf(file, group, name, kind, n_rows=None):
+    """Return a table or array of a source; raise DatasetError unless it is there and has (if given) so many rows."""
     with storage.damage(file.filename):
         node = file.get_node(group, name)
-        if not isinstance(node, kind) or node.nrows != n_rows:
-            raise DamagedDatasetError(file.filename, f"damaged: {node._v_pathname} has not {n_rows} rows")
+        if not isinstance(node, kind) or n_rows not in (None, node.nrows):
+            rows = "" if n_rows is None else f" of {n_rows} rows"
+            raise DamagedDatasetError(file.filename, f"damaged: {node._v_pathname} is no {kind.__name__}{rows}")
     return node
 
 
@@ -213,7 +214,7 @@ class _Builder:
     def add(self, part):
         """Copy one source; of its nodes only those that have rows are opened."""
         with storage.damage(part.filename):
-            counts, runs = sources.counts(part), part.root[row_types.RUN_TABLE][:]
+            counts, runs = sources.counts(part), _leaf(part, "/", row_types.RUN_TABLE, tables.Table)[:]
             n_events = sum(n for rows in counts.values() for name, n in rows.items() if name in row_types.EVENTS_TABLES)
             if not counts.keys() <= self._steps.keys() or n_events != runs["events_written"].sum():
                 raise DamagedDatasetError(part.filename, "damaged: events are missing")

@@ -8,23 +8,26 @@ import pytest
 import tables
 from reading import content, read_dataset
 
-from image_extractor import DatasetError, ImageExtractor, merge, row_types, tasks
+from image_extractor import DatasetError, ImageExtractor, merge, part, row_types, tasks
 
 SPLIT = {"Training": 0.6, "Validation": 0.4}
 
 
-@pytest.fixture(scope="module")
-def made_parts(production, tmp_path_factory):
-    """Parts of the production, of four energy bins each."""
-    folder = tmp_path_factory.mktemp("parts")
+def made_part(data_file, folder):
+    """Return the part of an input, of four energy bins."""
     extractor = ImageExtractor(
         folder / "o.h5", None, "gh_class", storage_mode="mapped", use_pkl_dict=False, telescope_type_mode="ALL",
         image_scale_factor=1, energy_bins_min=-2, energy_bins_max=2, energy_bins_bin_size=1,
     )  # fmt: skip
-    paths = [folder / f"{path.name}.h5" for path in production]
-    for path, part in zip(production, paths, strict=True):
-        tasks.convert(extractor, tasks.Conversion(str(path), path, part, None, ()))
-    return paths
+    path = folder / f"{data_file.name}.h5"
+    tasks.convert(extractor, tasks.Conversion(str(data_file), data_file, path, None, ()))
+    return path
+
+
+@pytest.fixture(scope="module")
+def made_parts(production, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("parts")
+    return [made_part(path, folder) for path in production]
 
 
 @pytest.fixture
@@ -55,6 +58,12 @@ def test_parts_without_counts_give_the_same(parts):
             del file.root._v_attrs[row_types.COUNTS]
     assert content(merged(parts, **options)) == expected
     assert not {"counts", "report", "fingerprint"} & expected["/"][2].keys()
+
+
+def test_counts_that_no_attribute_can_hold_are_left_out(production, tmp_path, monkeypatch):
+    monkeypatch.setattr(part, "LARGEST_ATTRIBUTE", 100)
+    with tables.open_file(made_part(production[2], tmp_path)) as file:
+        assert row_types.COUNTS not in file.root._v_attrs
 
 
 def test_counts_are_those_of_the_nodes(parts):
@@ -112,8 +121,8 @@ def other_map(file):
     table[:] = rows
 
 
-def pickled(file):
-    node = nodes(file, "EArray", "T")[0]
+def pickled(file, node=None):
+    node = node or nodes(file, "EArray", "T")[0]
     group, name = node._v_parent._v_pathname, node._v_name
     node.remove()
     file.create_vlarray(group, name, tables.ObjectAtom()).append(print)
@@ -133,6 +142,7 @@ DAMAGES = {
     "a table is gone": lambda file: nodes(file, "Table", "Events")[0].remove(),
     "Run_Table is gone": lambda file: file.root.Run_Table.remove(),
     "an array is an object": pickled,
+    "Run_Table is an object": lambda file: pickled(file, file.root.Run_Table),
     "images cut": lambda file: nodes(file, "EArray", "T")[0].truncate(0),
     "events cut": lambda file: nodes(file, "Table", "Events")[0].truncate(0),
     "events point to no image": other_map,
