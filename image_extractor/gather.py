@@ -8,9 +8,10 @@ from pathlib import Path
 from . import merge, sources, storage
 from .tasks import MAX_DEATHS, Merge, merge_parts
 
-#: So many parts are merged by workers first, in groups, so that the last merge opens few files: see benchmark_scale.py.
+#: More parts than these are merged by workers first, in groups, so that the last merge opens few files, each of which
+#: takes 10 ms or more; fewer are not worth that everything is written twice: see benchmark_scale.py.
 #: Groups are small, so that their images are copied as they are stored, see storage.MAX_LOOKUPS.
-MANY, GROUP = 1000, 30
+MANY, GROUP = 10_000, 30
 
 
 @dataclass
