@@ -47,6 +47,14 @@ def test_a_tree_of_merges_gives_what_one_merge_gives(groups, threads, production
     assert not (tmp_path / "tree.h5.parts").exists()
 
 
+def test_large_parts_are_not_merged_in_groups(groups, threads, production, config, tmp_path, monkeypatch):
+    """Their images would be written twice, which takes longer than to open them."""
+    monkeypatch.setattr(gather, "SMALL", 1000)
+    extractor = ImageExtractor.from_config(tmp_path / "o.h5", None, config)
+    extractor.process_files(production, executor=threads)
+    assert groups == [4]
+
+
 def test_a_tree_goes_on_where_it_was_interrupted(groups, threads, production, config, tmp_path, monkeypatch):
     extractor = ImageExtractor.from_config(tmp_path / "o.h5", None, config)
     build = merge.build
