@@ -19,6 +19,9 @@ log = logging.getLogger(__name__)
 #: Seconds between two questions how many workers there are.
 COUNT_EVERY = 10.0
 
+#: Seconds between two messages of a task; the scheduler passes them on and keeps the last ones, so there are to be few.
+TELL_EVERY = 5.0
+
 
 @contextlib.contextmanager
 def connect(scheduler, jobs):
@@ -174,12 +177,10 @@ class _LostError(Exception):
 
 
 class _Tell:
-    """How a worker tells its progress; the scheduler passes it on, and keeps the last ones, so there are to be few."""
-
-    every = 5.0
+    """How a worker tells its progress."""
 
     def __init__(self, topic):
-        self.topic = topic
+        self.topic, self.every = topic, TELL_EVERY
 
     def __call__(self, *message):
         import distributed

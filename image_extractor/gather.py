@@ -8,9 +8,11 @@ from pathlib import Path
 from . import merge, sources, storage
 from .tasks import MAX_DEATHS, Merge, merge_parts
 
-#: So many parts are merged by workers first, in groups, so that the last merge opens few files: see benchmark_scale.py.
+#: More parts than these are merged by workers first, in groups, so that the last merge opens few files, each of which
+#: takes 10 ms or more. It is only done where parts are smaller than SMALL on average (200 images): copying
+#: those of larger ones takes longer than to open them, and everything is written twice. See benchmark_scale.py.
 #: Groups are small, so that their images are copied as they are stored, see storage.MAX_LOOKUPS.
-MANY, GROUP = 1000, 30
+MANY, SMALL, GROUP = 10_000, 2 << 20, 30
 
 
 @dataclass
@@ -78,7 +80,7 @@ class Target:
         if self.files_per_output:
             return self._write_numbered(parts, crew, folder, attributes, progress)
         old = [] if self.overwrite else self._paths()
-        if len(parts) > MANY and not crew.is_alone:
+        if len(parts) > MANY and not crew.is_alone and _are_small(parts):
             groups = [tuple(parts[i : i + GROUP]) for i in range(0, len(parts), GROUP)]
             merges = [Merge(group, folder / f"group_{i:05}.h5", None, None) for i, group in enumerate(groups)]
             _merge_all(merges, crew, progress)
@@ -109,6 +111,12 @@ class Target:
                 if path not in written:
                     storage.remove(path)
         return written
+
+
+def _are_small(parts):
+    """Say whether parts are, by every hundredth of them."""
+    sizes = [path.stat().st_size for path in parts[::100]]
+    return sum(sizes) < SMALL * len(sizes)
 
 
 def _merge_all(merges, crew, progress):

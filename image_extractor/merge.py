@@ -6,15 +6,15 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
+import tables
 
-from . import row_types, storage
-from .errors import DatasetError
-from .sources import inspect
+from . import row_types, sources, storage
+from .errors import DamagedDatasetError, DatasetError
 from .table_passes import Append, Shuffle, Split, blocks, shares
 from .workspace import workspace
 
 #: Root attributes that only parts have.
-PART_ATTRIBUTES = ("fingerprint", "report")
+PART_ATTRIBUTES = ("fingerprint", "report", row_types.COUNTS)
 
 #: Rows of an image array that tel_map, of 32 bits, can point to.
 LARGEST_TEL_MAP = 2**31 - 1
@@ -38,7 +38,7 @@ def rewrite(path, seed=None, split=None):
     Raises DatasetError if the file is no dataset, or is to be split and is so already.
     """
     with workspace(path) as work:
-        if split and inspect(path).is_split:
+        if split and sources.inspect(path).is_split:
             raise DatasetError(f"{path}: is split already")
         build([path], path, work.folder, seed=seed, split=split)
 
@@ -67,11 +67,13 @@ def build(paths, target, folder, *, seed=None, split=None, attributes=None, prog
     """
     split, target = check_fractions(split) if split else None, Path(target)
     scratch_path = Path(folder) / f"{target.name}.buckets{storage.TEMPORARY}"
-    rows, images = _totals(paths)
+    rows = _totals(paths)
     with storage.replacing(target, folder) as file, storage.open_file(scratch_path, "w") as scratch:
-        builder = _Builder(file, scratch, rows, images, seed, split)
+        builder = _Builder(file, scratch, rows, seed, split)
+        with storage.open_dataset(paths[0]) as example:
+            builder.create_nodes(example)
         for path in paths:
-            with storage.open_dataset(path) as part:
+            with storage.open_dataset(path, rows_only=True) as part:
                 builder.add(part)
             if progress:
                 progress()
@@ -91,103 +93,99 @@ def adopt(finished, target, attributes):
 
 
 def _totals(paths):
-    """Return {group: {table: rows}} and {group: {tel_id: images}} over all datasets."""
-    rows, images = defaultdict(Counter), defaultdict(Counter)
+    """Return {path of a group: {name of a table or image array: rows}} over all datasets."""
+    totals = defaultdict(Counter)
     for path in paths:
-        with storage.damage(path), storage.open_dataset(path) as file:
-            storage.check_kinds(file)
-            for group in storage.events_groups(file):
-                tables = storage.events_tables(group).items()
-                rows[group._v_name].update({name: int(table.nrows) for name, table in tables})
-                arrays = storage.image_arrays(group).items()
-                images[group._v_name].update({tel_id: int(array.nrows) for tel_id, array in arrays})
-    for group, counts in images.items():
-        for tel_id, n_images in counts.items():
-            _check_image_count(paths[0], group, tel_id, n_images)
-    return rows, images
+        with storage.damage(path), storage.open_dataset(path, rows_only=True) as file:
+            for group, rows in sources.counts(file).items():
+                totals[group].update(rows)
+    for group, rows in totals.items():
+        for name, n_rows in rows.items():
+            if name[0] == "T":
+                _check_image_count(paths[0], group, name, n_rows)
+    return totals
 
 
-def _check_image_count(path, group, tel_id, n_images):
+def _check_image_count(path, group, name, n_images):
     """Raise DatasetError if tel_map could not point to all images."""
     if n_images > LARGEST_TEL_MAP:
         raise DatasetError(
-            f"{path}: {n_images} images of telescope {tel_id} in {group}, tel_map can point to "
+            f"{path}: {n_images} images of telescope {name[1:]} in {group}, tel_map can point to "
             f"{LARGEST_TEL_MAP}: write the rest to another dataset, or several with --files_per_output"
         )
+
+
+def _leaf(file, group, name, kind, n_rows=None):
+    """Return a table or array of a source; raise DatasetError unless it is there and has (if given) so many rows."""
+    with storage.damage(file.filename):
+        node = file.get_node(group, name)
+        if not isinstance(node, kind) or n_rows not in (None, node.nrows):
+            rows = "" if n_rows is None else f" of {n_rows} rows"
+            raise DamagedDatasetError(file.filename, f"damaged: {node._v_pathname} is no {kind.__name__}{rows}")
+    return node
+
+
+def _point(tel_map, first, n_images, path):
+    """Let events point to images that were appended to others, from rows `first` on; each telescope has so many."""
+    with storage.damage(path):
+        if (tel_map >= n_images).any():
+            raise DamagedDatasetError(path, "damaged: events point to images that are not there")
+        np.add(tel_map, first, out=tel_map, where=tel_map >= 0)
 
 
 class _Builder:
     """Copies sources into a new file, one after the other.
 
-    rows : {group: {table: rows}} over all sources
-    images : {group: {tel_id: images}} over all sources
+    rows : {path of a group: {name of a table or image array: rows}} over all sources
     """
 
-    def __init__(self, file, scratch, rows, images, seed, split):
-        self._file, self._scratch, self._seed, self._split = file, scratch, seed, split
-        self._rows, self._images = rows, images
-        self._steps = None
+    def __init__(self, file, scratch, rows, seed, split):
+        self._file, self._scratch, self._rows, self._seed, self._split = file, scratch, rows, seed, split
+        # nodes of the new file that are not held would be opened anew for every source
+        self._runs, self._arrays, self._steps = None, {}, {}
 
-    def add(self, part):
-        """Copy one source."""
-        if self._steps is None:
-            self._create_nodes(part)
-        storage.append(self._file.root[row_types.RUN_TABLE], part.root[row_types.RUN_TABLE][:])
-        for group in storage.events_groups(part):
-            offsets = self._copy_images(group)
-            for name, table in storage.events_tables(group).items():
-                step = self._steps[group._v_name][name]
-                for rows in blocks(table):
-                    if offsets is not None and offsets.any():
-                        tel_map = rows["tel_map"]
-                        np.add(tel_map, offsets.astype(tel_map.dtype), out=tel_map, where=tel_map >= 0)
-                    step.add(rows)
+    # -- nodes of the new file -----------------------------------------------------------------------
 
-    def _copy_images(self, group):
-        """Append a group's image arrays; return the rows they already had, by row of Tel_Table."""
-        arrays = storage.image_arrays(group)
-        if not arrays:
-            return None
-        target = self._file.get_node(group._v_pathname)
-        offsets = []
-        for tel_id in sorted(arrays):
-            node = target._f_get_child(row_types.image_name(tel_id))
-            offsets.append(node.nrows)
-            storage.copy_images(arrays[tel_id], node)
-        return np.array(offsets)
-
-    # -- nodes of the new file, after the first source's ---------------------------------------------
-
-    def _create_nodes(self, part):
-        attributes = storage.user_attributes(part.root)
+    def create_nodes(self, example):
+        """Create them after those of a source."""
+        with storage.damage(example.filename):
+            storage.check_kinds(example)
+            fixed = [example.root[row_types.TEL_TABLE], *example.root[row_types.CAMERAS]._f_iter_nodes("Table")]
+            groups = [
+                (group, storage.events_tables(group), storage.image_arrays(group))
+                for group in storage.events_groups(example)
+            ]
+        attributes = storage.user_attributes(example.root)
         storage.set_attributes(
             self._file.root, {name: value for name, value in attributes.items() if name not in PART_ATTRIBUTES}
         )
-        self._copy_table(part.root[row_types.TEL_TABLE], "/")
-        for camera in part.root[row_types.CAMERAS]._f_iter_nodes("Table"):
-            self._copy_table(camera, f"/{row_types.CAMERAS}")
-        self._empty_table(part.root[row_types.RUN_TABLE], "/", row_types.RUN_TABLE)
-        self._steps = {}
-        for group in storage.events_groups(part):
-            self._create_group(group)
+        for table in fixed:
+            copy = self._empty_table(table, table._v_parent._v_pathname, table._v_name)
+            for rows in blocks(table):
+                storage.append(copy, rows)
+        self._runs = self._empty_table(example.root[row_types.RUN_TABLE], "/", row_types.RUN_TABLE)
+        for group, event_tables, arrays in groups:
+            self._create_group(group, next(iter(event_tables.values())), arrays)
 
-    def _create_group(self, group):
+    def _create_group(self, group, example, arrays):
         path = group._v_pathname
-        example = next(iter(storage.events_tables(group).values()))
-        self._steps[group._v_name] = self._group_steps(
-            group._v_name, lambda name, n_rows: self._empty_table(example, path, name, n_rows)
-        )
+        self._steps[path] = self._group_steps(path, lambda name, n_rows: self._empty_table(example, path, name, n_rows))
         if path != "/":
             storage.set_attributes(self._file.get_node(path), storage.user_attributes(group))
-        for tel_id, array in sorted(storage.image_arrays(group).items()):
+        self._arrays[path] = {}
+        for tel_id, array in sorted(arrays.items()):
             name = row_types.image_name(tel_id)
             kind, attributes = (array.atom.dtype, array.shape[1:], array.filters), storage.user_attributes(array)
-            n_images = self._images[group._v_name].get(tel_id, 0)
-            storage.create_image_array(self._file, path, name, *kind, attributes, n_images)
+            n_images = self._rows[path].get(name, 0)
+            self._arrays[path][name] = storage.create_image_array(self._file, path, name, *kind, attributes, n_images)
+
+    def _empty_table(self, table, where, name, n_rows=0):
+        attributes = storage.user_attributes(table)
+        return storage.create_table(self._file, where, name, table.dtype, table.filters, attributes, n_rows)
 
     def _group_steps(self, group, create):
         """Return {table name of a source: the step that takes its rows}, and create the tables of the group."""
-        rows = self._rows[group]
+        rows = {name: n for name, n in self._rows[group].items() if name in row_types.EVENTS_TABLES}
         pool = rows.get(row_types.EVENTS, 0)
         kept = {name: n for name, n in rows.items() if name != row_types.EVENTS}
         if not self._split:
@@ -209,18 +207,32 @@ class _Builder:
     def _shuffled(self, step, n_rows, group, name):
         if self._seed is None:
             return step
-        return Shuffle(step, n_rows, [self._seed, zlib.crc32(f"{group}/{name}".encode())], self._scratch)
+        return Shuffle(step, n_rows, [self._seed, zlib.crc32(f"{group[1:] or group}/{name}".encode())], self._scratch)
 
-    def _copy_table(self, table, where):
-        storage.append(self._empty_table(table, where, table._v_name), table[:])
+    # -- rows ----------------------------------------------------------------------------------------
 
-    def _empty_table(self, table, where, name, n_rows=0):
-        attributes = storage.user_attributes(table)
-        return storage.create_table(self._file, where, name, table.dtype, table.filters, attributes, n_rows)
+    def add(self, part):
+        """Copy one source; of its nodes only those that have rows are opened."""
+        with storage.damage(part.filename):
+            counts, runs = sources.counts(part), _leaf(part, "/", row_types.RUN_TABLE, tables.Table)[:]
+            n_events = sum(n for rows in counts.values() for name, n in rows.items() if name in row_types.EVENTS_TABLES)
+            if not counts.keys() <= self._steps.keys() or n_events != runs["events_written"].sum():
+                raise DamagedDatasetError(part.filename, "damaged: events are missing")
+        storage.append(self._runs, runs)
+        for group, n_rows in counts.items():
+            first = np.array([array.nrows for array in self._arrays[group].values()], np.int32)
+            n_images = np.array([n_rows.get(name, 0) for name in self._arrays[group]])
+            for name in filter(n_rows.get, self._arrays[group]):
+                storage.copy_images(_leaf(part, group, name, tables.EArray, n_rows[name]), self._arrays[group][name])
+            for name in filter(n_rows.get, row_types.EVENTS_TABLES):
+                for rows in blocks(_leaf(part, group, name, tables.Table, n_rows[name])):
+                    if len(first):
+                        _point(rows["tel_map"], first, n_images, part.filename)
+                    self._steps[group][name].add(rows)
 
     def finish(self):
         """Pass on what the steps still hold."""
-        for steps in (self._steps or {}).values():
+        for steps in self._steps.values():
             # the pool feeds the split tables, so it must finish before (and finishes) them
             pool = steps.get(row_types.EVENTS)
             for step in [pool] if pool else steps.values():

@@ -2,7 +2,8 @@
 
 import datetime
 import importlib.metadata
-from collections import defaultdict
+import json
+from collections import Counter, defaultdict
 
 import numpy as np
 
@@ -10,6 +11,9 @@ from . import __version__, config, images, row_types, storage
 
 #: Stored bytes of images and rows that are collected before they are written.
 BLOCK_BYTES = 8 << 20
+
+#: HDF5 takes attributes of up to 64 kB; parts that have more to count are counted by opening their nodes.
+LARGEST_ATTRIBUTE = 60_000
 
 
 def versions():
@@ -57,6 +61,7 @@ class PartWriter:
         self.n_images = dict.fromkeys(layout.grids, 0)
         self.n_clipped = 0
         self.n_events = 0
+        self._rows = defaultdict(Counter)
         self._create_nodes()
 
     def _create_nodes(self):
@@ -146,6 +151,7 @@ class PartWriter:
                 self._place(path, rows, where, position, tel_id, stored)
                 self.n_images[tel_id] += len(where)
         storage.append(self._file.get_node(path, row_types.EVENTS), rows)
+        self._rows[path][row_types.EVENTS] += len(rows)
 
     def _stored_images(self, pixels, grid):
         charges = np.stack([charge for charge, _ in pixels])
@@ -161,13 +167,17 @@ class PartWriter:
             array = self._file.get_node(path, name)
             rows["tel_map"][where, position] = np.arange(array.nrows, array.nrows + len(where))
             storage.append(array, stored)
+            self._rows[path][name] += len(stored)
         else:
             rows["trig_list"][where, position] = 1
             rows[name][where] = stored
 
     def finish(self, run_row):
-        """Write the row of Run_Table, {column: value}; call after the last :meth:`flush`."""
+        """Write the row of Run_Table, {column: value}, and counts of rows; call after the last :meth:`flush`."""
         row = np.zeros(1, row_types.dtype(row_types.RUN_COLUMNS))
         for name, value in run_row.items():
             row[name] = value.encode() if isinstance(value, str) else value
         self._write_table("/", row_types.RUN_TABLE, row_types.RUN_COLUMNS, row)
+        counts = json.dumps(self._rows)
+        if len(counts) <= LARGEST_ATTRIBUTE:
+            storage.set_attributes(self._file.root, {row_types.COUNTS: counts})

@@ -16,6 +16,10 @@ RUN_TABLE = "Run_Table"
 CAMERAS = "Cameras"
 EVENTS = "Events"
 SPLIT_NAMES = ("Training", "Validation", "Test")
+EVENTS_TABLES = (EVENTS, *(f"{EVENTS}_{name}" for name in SPLIT_NAMES))
+
+#: Attribute of the root of a part: {path of a group: {name of a table or image array: rows}} of what has rows, as JSON.
+COUNTS = "counts"
 
 #: Mappings that keep every pixel in a cell of its own.
 LOSSLESS = ("shifting", "axial")

@@ -1,6 +1,7 @@
 """What must be known of datasets before they are merged, and whether they fit together."""
 
 import hashlib
+import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from . import config, row_types, storage
-from .errors import DatasetError
+from .errors import DamagedDatasetError, DatasetError
 
 #: Settings that may differ between the runs of a dataset: they only make the dictionary, or only say which events pass.
 FREE_SETTINGS = ("use_pkl_dict", "preselection_cuts", "output", "[calibration] fast")
@@ -43,6 +44,25 @@ def inspect(path):
             for row in file.root[row_types.RUN_TABLE][:]
         ]
         return Source(Path(path), settings, file.root[row_types.TEL_TABLE][:], cameras, names, runs)
+
+
+def counts(file):
+    """Return {path of a group: {name of a table or image array: rows}} of an open dataset.
+
+    Parts know it, and leave out what has no rows. Of others, every node is opened.
+    """
+    if row_types.COUNTS in file.root._v_attrs:
+        found = json.loads(str(file.root._v_attrs[row_types.COUNTS]))
+        if not all(type(n_rows) is int for rows in found.values() for n_rows in rows.values()):
+            raise DamagedDatasetError(file.filename, "damaged: its counts are no numbers")
+        return found
+    storage.check_kinds(file)
+    found = {}
+    for group in storage.events_groups(file):
+        arrays = {row_types.image_name(tel_id): array for tel_id, array in storage.image_arrays(group).items()}
+        nodes = storage.events_tables(group) | arrays
+        found[group._v_pathname] = {name: int(node.nrows) for name, node in nodes.items()}
+    return found
 
 
 def known_runs(sources):

@@ -26,8 +26,8 @@ CHUNK_CACHE_BYTES = 1 << 18
 #: Bytes of images that are copied at once.
 COPY_BYTES = 64 << 20
 
-#: HDF5 looks through all chunks of an array for one as it is stored: where there are more, images are compressed anew.
-MAX_LOOKUPS = 2000
+#: HDF5 looks through all chunks of an array for where one is: where there are more, images are compressed anew.
+MAX_LOOKUPS = 5000
 
 #: What lies uncompressed is in chunks as large as this, where the final size is known: readers map it into memory.
 #: HDF5 admits chunks below 4 GiB.
@@ -100,18 +100,28 @@ def copy_images(source, target):
     as_stored = one_per_chunk and source.nrows <= MAX_LOOKUPS and _stored_alike(source, target)
     step = rows_of(COPY_BYTES, source.rowsize)
     for row in range(0, source.nrows, step):
-        images = source[row : row + step]
+        with damage(source._v_file.filename):
+            images = source[row : row + step]
+            chunks = _chunks(source, row, len(images)) if as_stored else None
         if as_stored:
-            _append_chunks(target, source, row, images)
+            _append_chunks(target, chunks, images)
         else:
             append(target, images)
 
 
-def _append_chunks(target, source, row, images):
-    """Append the chunks of a source that hold these images, from `row` on."""
-    rest, first = (0,) * (source.ndim - 1), target.nrows
-    places = [(number, *rest) for number in range(row, row + len(images))]
-    chunks = ((source.read_chunk(place), source.chunk_info(place).filter_mask) for place in places)
+def _chunks(source, row, n_rows):
+    """Return chunks of one image each as they are stored: list of (bytes, filter mask).
+
+    They are read past HDF5, which would look for each of them once more.
+    """
+    rest, descriptor = (0,) * (source.ndim - 1), source._v_file.fileno()
+    places = [source.chunk_info((number, *rest)) for number in range(row, row + n_rows)]
+    return [(os.pread(descriptor, place.size, place.offset), place.filter_mask) for place in places]
+
+
+def _append_chunks(target, chunks, images):
+    """Append chunks, which hold these images."""
+    first = target.nrows
     target.truncate(first + len(images))
     if isinstance(target._v_file, _NewFile):
         target._v_file.ledger.write_chunks(target, first, chunks, images)
@@ -133,7 +143,8 @@ def set_attributes(node, attributes):
 
 def user_attributes(node):
     """Return the attributes of a node that are not HDF5's or PyTables' own; raise DatasetError for a pickle."""
-    attributes = {name: node._v_attrs[name] for name in node._v_attrs._f_list("user")}
+    with damage(node._v_file.filename):
+        attributes = {name: node._v_attrs[name] for name in node._v_attrs._f_list("user")}
     for name, value in attributes.items():
         if isinstance(value, bytes) and not isinstance(value, np.generic):
             where = f"{node._v_file.filename}: {node._v_pathname}"
@@ -249,6 +260,10 @@ def sync_folder(folder):
 class _PlainMixin:
     """Attributes of untrusted files: PyTables would unpickle whatever looks like a pickle, and so run its code."""
 
+    def _g_list_attr(self, node):
+        are_left_out = isinstance(node._v_file, _RowsFile) and node._v_pathname != "/"
+        return [] if are_left_out else super()._g_list_attr(node)
+
     def _g_getattr(self, node, name):
         value = super()._g_getattr(node, name)
         looks_pickled = isinstance(value, np.bytes_) and value.endswith(b".")
@@ -267,6 +282,13 @@ class PlainFile(tables.File):
         super().__init__(path, mode, **({"chunk_cache_size": CHUNK_CACHE_BYTES} | options))
 
 
+class _RowsFile(PlainFile):
+    """A file of whose attributes only the root's are read: PyTables takes longer for others than to open the nodes."""
+
+    def __init__(self, path, mode="r"):
+        super().__init__(path, mode, pytables_sys_attrs=False)
+
+
 class _NewFile(PlainFile):
     """A file that notes what is written to it."""
 
@@ -275,10 +297,10 @@ class _NewFile(PlainFile):
         self.ledger = Ledger()
 
 
-def open_file(path, mode="r"):
+def open_file(path, mode="r", kind=PlainFile):
     """Open an HDF5 file; one that is truncated, locked or no HDF5 file raises DatasetError in one line."""
     try:
-        return PlainFile(str(path), mode)
+        return kind(str(path), mode)
     except (tables.HDF5ExtError, OSError) as err:
         if mode != "r":
             with hdf5_errors(path):
@@ -287,15 +309,15 @@ def open_file(path, mode="r"):
         raise DatasetError(f"{path}: {reason}") from err
 
 
-def open_dataset(path):
-    """Open a dataset of this package for reading.
+def open_dataset(path, rows_only=False):
+    """Open a dataset of this package for reading; with `rows_only` soon, but attributes are the root's alone.
 
     Raises
     ------
     DatasetError
         If it is not one, or of a newer format.
     """
-    file = open_file(path)
+    file = open_file(path, kind=_RowsFile if rows_only else PlainFile)
     try:
         with damage(path):
             _check_format(file, path)
@@ -317,10 +339,13 @@ def _check_format(file, path):
 
 
 def check_kinds(file):
-    """Raise DatasetError unless tables are tables: other nodes of these names could hold Python objects."""
+    """Raise DatasetError unless tables are there, and are tables: other nodes could hold Python objects."""
     nodes = [file.root[row_types.TEL_TABLE], file.root[row_types.RUN_TABLE]]
     for group in events_groups(file):
-        nodes += events_tables(group).values()
+        found = events_tables(group).values()
+        if not found:
+            raise DamagedDatasetError(file.filename, f"damaged: {group._v_pathname} has no {row_types.EVENTS}")
+        nodes += found
     for node in nodes:
         if not isinstance(node, tables.Table):
             raise DatasetError(f"{file.filename}: {node._v_pathname} is no table")
@@ -334,8 +359,7 @@ def events_groups(file):
 
 def events_tables(group):
     """Return {name: table} of the Events tables of a group, in the order Events, Training, Validation, Test."""
-    names = [row_types.EVENTS, *(f"{row_types.EVENTS}_{split}" for split in row_types.SPLIT_NAMES)]
-    return {name: group._f_get_child(name) for name in names if name in group}
+    return {name: group._f_get_child(name) for name in row_types.EVENTS_TABLES if name in group}
 
 
 def image_arrays(group):

@@ -172,7 +172,7 @@ def measure_merge(folder, title, parts, n_parts, n_workers, group):
     folder.mkdir()
     for kind, jobs, many in (("one merge", 1, n_parts), (f"groups of {group}, {n_workers} workers", n_workers, 0)):
         paths, n_images = linked(folder / f"parts{jobs}", parts, n_parts)
-        gather.MANY, gather.GROUP = many, group
+        gather.MANY, gather.SMALL, gather.GROUP = many, float("inf"), group
         target = gather.Target(folder / f"o{jobs}.h5", None, 0, {"Training": 0.9, "Validation": 0.1}, False)
         moments, started = [], time.monotonic()
         process = Usage(psutil.Process())

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from random_dataset import VARIANTS, write_dataset
+from reading import content
 
 REAL_FILES = {
     "history_meta_75.simtel.zst": "LST+MST",
@@ -128,6 +129,14 @@ def make_config(tmp_path):
     return make
 
 
+@pytest.fixture
+def config(make_config):
+    """Settings of most runs of many files: all telescopes, charge and time, mapped."""
+    return make_config(
+        storage_mode="mapped", image_mode="PIXELS_TIMING_2C", telescope_type_mode="ALL", image_scale_factor=1
+    )
+
+
 def run_command(*arguments, timeout=300, **options):
     """Run the command in a process of its own."""
     command = [sys.executable, "-P", "-m", "image_extractor", *map(str, arguments)]
@@ -151,3 +160,9 @@ def convert(tmp_path):
         return output
 
     return run
+
+
+@pytest.fixture
+def undisturbed(production, config, convert):
+    """Return the content that a run over the production in one process gives, shuffled and split."""
+    return content(convert(f"{production[0].parent}/*", config, "--shuffle", "--split", output="undisturbed.h5"))

@@ -25,19 +25,6 @@ def events_by_table(path):
     return found
 
 
-@pytest.fixture
-def config(make_config):
-    return make_config(
-        storage_mode="mapped", image_mode="PIXELS_TIMING_2C", telescope_type_mode="ALL", image_scale_factor=1
-    )
-
-
-@pytest.fixture
-def undisturbed(production, config, convert):
-    """Return what a run over the production gives that nothing disturbs."""
-    return content(convert(f"{production[0].parent}/*", config, "--shuffle", "--split", output="undisturbed.h5"))
-
-
 def test_content_does_not_depend_on_jobs(production, config, undisturbed, convert):
     two = convert(f"{production[0].parent}/*", config, "--shuffle", "--split", "--jobs", 2, output="two.h5")
     assert content(two) == undisturbed

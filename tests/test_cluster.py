@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.util
+import json
 import os
 import signal
 import subprocess
@@ -13,7 +14,9 @@ import pytest
 from conftest import run_command
 from reading import content
 
-from image_extractor import ImageExtractor, InputError
+from image_extractor import ImageExtractor, InputError, gather, merge
+from image_extractor import cluster as dask_cluster
+from image_extractor.batch import Progress
 
 HERE = Path(__file__).parent
 
@@ -24,19 +27,6 @@ ENVIRONMENT = os.environ | {
     "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent), os.environ.get("PYTHONPATH", "")]),
     "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "3s",
 }
-
-
-@pytest.fixture
-def config(make_config):
-    return make_config(
-        storage_mode="mapped", image_mode="PIXELS_TIMING_2C", telescope_type_mode="ALL", image_scale_factor=1
-    )
-
-
-@pytest.fixture
-def undisturbed(production, config, convert):
-    """Return what a run in one process gives."""
-    return content(convert(f"{production[0].parent}/*", config, "--shuffle", "--split", output="undisturbed.h5"))
 
 
 class Cluster:
@@ -131,7 +121,8 @@ def test_workers_of_two_hosts_give_the_same(cluster, production, config, undistu
 
 @needs_dask
 def test_a_worker_that_is_killed_in_mid_task_changes_nothing(cluster, production, config, undisturbed, tmp_path):
-    options = "--shuffle", "--split", "--scheduler", cluster.file
+    address = json.loads(cluster.file.read_text())["address"]
+    options = "--shuffle", "--split", "--scheduler", address
     process = start("Waiting", f"{production[0].parent}/*", tmp_path / "o.h5", config, *options)
     wait_for(lambda: list(tmp_path.glob("begun.*")), process)
     first = next(tmp_path.glob("begun.*"))
@@ -167,7 +158,7 @@ def test_interrupted_tasks_are_cancelled_and_workers_stay(cluster, production, c
     assert [line.split(":")[:2] for line in lines_of(stderr)] == [["ERROR", " interrupted"]]
     assert not (tmp_path / "o.h5").exists()
     with client(cluster) as connected:
-        wait_for(lambda: not connected.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks)))
+        wait_for(lambda: not connected.run_on_scheduler(n_tasks))
     (tmp_path / "go").touch()
     assert all(worker.poll() is None for worker in cluster.workers)
     again = run_command(f"{production[0].parent}/*", tmp_path / "o.h5", config, *options, env=ENVIRONMENT)
@@ -196,6 +187,55 @@ def test_the_class_takes_a_client_and_leaves_it(cluster, production, config, und
             extractor.process_files([tmp_path / "missing"], executor=connected, on_error="stop")
         extractor.process_files(production, executor=connected, **options)
         assert connected.submit(sum, (1, 2)).result() == 3
+    assert content(tmp_path / "o.h5") == undisturbed
+
+
+class Noting(Progress):
+    """Notes what is told of each file: the events of each message, and None when it is done."""
+
+    def __init__(self):
+        self.told = {}
+
+    def read(self, file, n_events, fraction):
+        self.told.setdefault(Path(file).name, []).append(n_events)
+
+    def done(self, run):
+        self.told.setdefault(Path(run["file"]).name, []).append(None)
+
+
+@needs_dask
+@pytest.mark.parametrize("every", [0.0, 1000.0])
+def test_workers_tell_how_far_they_are(every, cluster, production, config, tmp_path, monkeypatch):
+    """While they work, not too often; no event is counted twice, and nothing is left on the scheduler."""
+    monkeypatch.setattr(dask_cluster, "TELL_EVERY", every)
+    progress = Noting()
+    with client(cluster) as connected:
+        extractor = ImageExtractor.from_config(tmp_path / "o.h5", None, config)
+        report = extractor.process_files(production, executor=connected, progress=progress)
+        wait_for(lambda: not connected.run_on_scheduler(n_tasks))
+    for path, run in zip(production, report.runs, strict=True):
+        *messages, end = progress.told[path.name]
+        assert end is None
+        assert sum(messages) == run["events_read"] > 0
+        assert (len(messages) > 1) == (every == 0 and run["events_read"] > 10)
+
+
+def n_tasks(dask_scheduler):
+    return len(dask_scheduler.tasks)
+
+
+@needs_dask
+def test_parts_are_merged_on_the_workers(cluster, production, config, undisturbed, tmp_path, monkeypatch):
+    monkeypatch.setattr(gather, "MANY", 1)
+    monkeypatch.setattr(gather, "GROUP", 3)
+    merged, build = [], merge.build
+    monkeypatch.setattr(
+        merge, "build", lambda paths, *rest, **options: merged.append(len(paths)) or build(paths, *rest, **options)
+    )
+    with client(cluster) as connected:
+        extractor = ImageExtractor.from_config(tmp_path / "o.h5", None, config)
+        extractor.process_files(production, executor=connected, seed=0, split={"Training": 0.9, "Validation": 0.1})
+    assert merged == [2]  # here; groups of three and one there
     assert content(tmp_path / "o.h5") == undisturbed
 
 

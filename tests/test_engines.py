@@ -1,27 +1,23 @@
 """Tasks on any concurrent.futures.Executor, and what may go wrong there."""
 
 import concurrent.futures
+import gc
 import multiprocessing
 import threading
+import tracemalloc
 
 import pytest
 from odd_extractors import Deadly
 from reading import content
 
-from image_extractor import ConfigError, ImageExtractor, part
+from image_extractor import ConfigError, ImageExtractor, batch, engines, part, tasks
 from image_extractor.batch import Progress
+from image_extractor.workspace import workspace
 
 EXECUTORS = {
     "threads": lambda: concurrent.futures.ThreadPoolExecutor(2),
     "processes": lambda: concurrent.futures.ProcessPoolExecutor(2, multiprocessing.get_context("spawn")),
 }
-
-
-@pytest.fixture
-def config(make_config):
-    return make_config(
-        storage_mode="mapped", image_mode="PIXELS_TIMING_2C", telescope_type_mode="ALL", image_scale_factor=1
-    )
 
 
 class Counting(Progress):
@@ -90,3 +86,71 @@ def test_workers_that_do_not_see_the_folder_are_named(production, config, tmp_pa
     extractor = ImageExtractor.from_config(tmp_path / "o.h5", None, config)
     with EXECUTORS["threads"]() as executor, pytest.raises(OSError, match="do all workers see this folder"):
         extractor.process_files(production, executor=executor)
+
+
+class Pretending(ImageExtractor):
+    """Converts nothing, but reports as if."""
+
+    def convert(self, data_file, *_):
+        return self.report | {"file_name": data_file.name}
+
+
+@pytest.fixture
+def many(production, config, tmp_path):
+    """Return a function that has so many inputs pretended to be converted; it returns the runs."""
+    extractor = ImageExtractor.from_config(tmp_path / "one.h5", None, config)
+    report = extractor.process_files(production[:1]).runs[0]
+    extractor = Pretending.from_config(tmp_path / "o.h5", None, config)
+    extractor.report = report
+
+    def run(n_files, executor, begun=lambda _: None):
+        def conversions():
+            for i in range(n_files):
+                begun(i)
+                path = tmp_path / f"run{i}.simtel"
+                path.touch()
+                yield tasks.Conversion(str(path), path, work.part_path(path), None, ())
+
+        with workspace(tmp_path / "o.h5") as work, engines.Crew(extractor, work.folder, executor, 1) as crew:
+            return batch.convert_all(crew, conversions(), n_files, "stop", Progress())
+
+    return run
+
+
+def test_tasks_are_submitted_in_a_bounded_window(many, monkeypatch):
+    """And tasks are made only then."""
+    monkeypatch.setattr(engines, "WINDOW", 5)
+    submitted, finished, most, begun = [], [], [], []
+
+    class Counting(concurrent.futures.ThreadPoolExecutor):
+        def submit(self, *arguments):
+            future = super().submit(*arguments)
+            submitted.append(future)
+            most.append(len(submitted) - len(finished))
+            return future
+
+    def noted(index):
+        begun.append(index)
+        finished[:] = [future for future in submitted if future.done()]
+        assert len(begun) <= len(finished) + 5
+
+    with Counting(2) as executor:
+        runs = many(60, executor, noted)
+    assert [run["file_name"] for run in runs] == [f"run{i}.simtel" for i in range(60)]
+    assert len(submitted) == 60
+    assert max(most) <= 5
+
+
+def test_memory_grows_by_a_small_record_for_each_file(many, monkeypatch):
+    """Its run of the report, which is what a caller asks for."""
+    monkeypatch.setattr(engines, "WINDOW", 50)
+    with concurrent.futures.ThreadPoolExecutor(2) as executor:
+        many(100, executor)
+        tracemalloc.start()
+        runs = many(1000, executor)
+        gc.collect()
+        grown, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert len(runs) == 1000
+    assert grown < 1000 * 2000
+    assert most < grown + (1 << 20)

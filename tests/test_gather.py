@@ -11,13 +11,6 @@ ORDER = "--shuffle", "--split", "0.6,0.4"
 
 
 @pytest.fixture
-def config(make_config):
-    return make_config(
-        storage_mode="mapped", image_mode="PIXELS_TIMING_2C", telescope_type_mode="ALL", image_scale_factor=1
-    )
-
-
-@pytest.fixture
 def groups(monkeypatch):
     """Merge by way of groups of three parts, however few there are; returns the groups that were merged."""
     merged, build = [], merge.build
@@ -52,6 +45,14 @@ def test_a_tree_of_merges_gives_what_one_merge_gives(groups, threads, production
     direct.process_files(production, **options)
     assert content(tmp_path / "tree.h5") == content(tmp_path / "direct.h5")
     assert not (tmp_path / "tree.h5.parts").exists()
+
+
+def test_large_parts_are_not_merged_in_groups(groups, threads, production, config, tmp_path, monkeypatch):
+    """Their images would be written twice, which takes longer than to open them."""
+    monkeypatch.setattr(gather, "SMALL", 1000)
+    extractor = ImageExtractor.from_config(tmp_path / "o.h5", None, config)
+    extractor.process_files(production, executor=threads)
+    assert groups == [4]
 
 
 def test_a_tree_goes_on_where_it_was_interrupted(groups, threads, production, config, tmp_path, monkeypatch):
