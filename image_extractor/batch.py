@@ -1,6 +1,7 @@
 """Many files: conversion, resume, merge, and a report on each file."""
 
 import contextlib
+import errno
 import functools
 import logging
 import sys
@@ -8,9 +9,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import gather, merge, part, sources, tasks
+from . import gather, merge, part, sources, storage, tasks
 from .engines import Crew
-from .errors import InputError
+from .errors import DamagedDatasetError, InputError
 from .tested_versions import untested
 from .workspace import workspace
 
@@ -114,14 +115,28 @@ def run(
         progress.started(len(files))
         with Crew(extractor, work.folder, executor, jobs if len(files) > 1 else 1) as crew:
             report = Report(convert_all(crew, conversions, len(files), on_error, progress))
-        parts = mergeable(report, work, old)
-        if parts:
-            attributes = part.provenance(extractor.settings) | _dictionary(extractor, command_line)
-            progress.merging(len(parts))
-            with Crew(None, work.folder, executor, jobs) as crew:
-                report.outputs = target.write(parts, crew, work.folder, attributes, progress.merged)
+        with _damaged_parts_removed(work.folder):
+            parts = mergeable(report, work, old)
+            if parts:
+                attributes = part.provenance(extractor.settings) | _dictionary(extractor, command_line)
+                progress.merging(len(parts))
+                with Crew(None, work.folder, executor, jobs) as crew:
+                    report.outputs = target.write(parts, crew, work.folder, attributes, progress.merged)
         work.clear()
     return report
+
+
+@contextlib.contextmanager
+def _damaged_parts_removed(folder):
+    """Remove a part that turns out to be damaged, or the same command would find it again."""
+    try:
+        yield
+    except DamagedDatasetError as err:
+        path = Path(err.path)
+        if path.absolute().parent != folder.absolute():
+            raise
+        storage.remove(path)
+        raise OSError(errno.EIO, f"{err.damage}: this part is removed", str(path)) from err
 
 
 def _once(files):

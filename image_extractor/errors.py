@@ -39,10 +39,14 @@ class DamagedDatasetError(DatasetError):
 
     Attributes
     ----------
+    path : str or Path
     damage : str
         The message without the file.
     """
 
     def __init__(self, path, damage):
         super().__init__(f"{path}: {damage}")
-        self.damage = damage
+        self.path, self.damage = path, damage
+
+    def __reduce__(self):
+        return type(self), (self.path, self.damage)

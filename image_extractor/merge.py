@@ -1,5 +1,6 @@
 """Datasets into one: parts to the output, with shuffle and split on the way; always a new file."""
 
+import logging
 import math
 import zlib
 from collections import Counter, defaultdict
@@ -12,6 +13,8 @@ from . import row_types, sources, storage
 from .errors import DamagedDatasetError, DatasetError
 from .table_passes import Append, Shuffle, Split, blocks, shares
 from .workspace import workspace
+
+log = logging.getLogger(__name__)
 
 #: Root attributes that only parts have.
 PART_ATTRIBUTES = ("fingerprint", "report", row_types.COUNTS)
@@ -78,12 +81,21 @@ def build(paths, target, folder, *, seed=None, split=None, attributes=None, prog
             if progress:
                 progress()
         builder.finish()
-        if seed is not None:
-            file.root._v_attrs["shuffle_seed"] = seed
+        _note_order(file, target, seed, len(paths))
         if split:
             file.root._v_attrs["split"] = ", ".join(f"{name} {fraction}" for name, fraction in split.items())
         storage.set_attributes(file.root, attributes or {})
     storage.remove(scratch_path)
+
+
+def _note_order(file, target, seed, n_sources):
+    """Let the root say whether the events of a new file are shuffled; it has the attributes of the first source."""
+    attributes = file.root._v_attrs
+    if seed is not None:
+        attributes["shuffle_seed"] = seed
+    elif n_sources > 1 and "shuffle_seed" in attributes:
+        del attributes["shuffle_seed"]
+        log.warning("%s: its events were shuffled, the new ones stand behind them: --shuffle mixes them", target)
 
 
 def adopt(finished, target, attributes):

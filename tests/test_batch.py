@@ -328,6 +328,31 @@ def test_finished_parts_are_used_again(production, config, tmp_path, monkeypatch
     assert converted == [production[1]]
 
 
+def test_what_is_appended_to_a_shuffled_dataset_is_not_said_to_be_shuffled(production, config, tmp_path, caplog):
+    extractor = ImageExtractor.from_config(tmp_path / "o.h5", None, config)
+    extractor.process_files(production[:1], seed=3)
+    for seed, known in ((None, False), (5, True)):
+        extractor.process_files(production[1:2] if seed is None else production[2:3], seed=seed)
+        with tables.open_file(tmp_path / "o.h5") as file:
+            assert ("shuffle_seed" in file.root._v_attrs) is known
+    assert ["--shuffle mixes them" in record.getMessage() for record in caplog.records].count(True) == 1
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_damaged_part_is_made_anew_by_the_same_command(jobs, production, config, tmp_path):
+    extractor, parts = ImageExtractor.from_config(tmp_path / "o.h5", None, config), tmp_path / "o.h5.parts"
+    with pytest.raises(InputError):
+        extractor.process_files([*production[:2], tmp_path / "missing"], on_error="stop")
+    victim = next(parts.glob(f"{production[1].name}*.h5"))
+    with tables.open_file(victim, "a") as file:
+        file.remove_node("/Run_Table")
+    with pytest.raises(OSError, match=r"damaged.*: this part is removed") as caught:
+        extractor.process_files(production[:2], jobs=jobs)
+    assert caught.value.filename == str(victim)
+    assert [path.name for path in parts.glob("*.h5")] == [next(parts.glob(f"{production[0].name}*.h5")).name]
+    assert len(extractor.process_files(production[:2], jobs=jobs).outputs) == 1
+
+
 def test_a_worker_that_dies_does_not_hang_the_run(production, config, tmp_path):
     process = start([f"{production[0].parent}/*", tmp_path / "o.h5", config, "--jobs", 2])
     parts = tmp_path / "o.h5.parts"
