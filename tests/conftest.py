@@ -1,6 +1,7 @@
 """Inputs for tests: real simtel files where they are at hand, and what makes runs of the command short to write."""
 
 import os
+import signal
 import subprocess
 import sys
 import warnings
@@ -9,6 +10,9 @@ from pathlib import Path
 import pytest
 from random_dataset import VARIANTS, write_dataset
 from reading import content
+
+# shells start background jobs, and so would these start their children, deaf to Ctrl-C
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REAL_FILES = {
     "history_meta_75.simtel.zst": "LST+MST",

@@ -45,28 +45,44 @@ class Ended:
 
 
 class Server:
-    """A process that forks into runs of the command; see server.py."""
+    """A process that forks into runs of the command, one at a time; see server.py."""
 
     def __init__(self, library, folder):
-        self._folder = folder
+        self._paths = {name: folder / name for name in ("stdout", "stderr", "steps")}
         environment = os.environ | {"LD_PRELOAD": str(library)}
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", str(HERE / "server.py")],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
-        )  # fmt: skip
+        self._log = folder / "server"
+        with self._log.open("w") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", str(HERE / "server.py")],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, env=environment,
+            )  # fmt: skip
 
-    def run(self, arguments, folder, at=0, action=COUNT, number=errno.ENOSPC, timeout=60, limits=None):
-        """Run the command with --jobs 1; the step `at` below `folder` fails with errno `number`, or kills."""
-        paths = {name: str(self._folder / name) for name in ("stdout", "stderr", "steps")}
+    def run(self, arguments, folder, **options):
+        """Run the command with --jobs 1 to its end; the options are those of :meth:`start`."""
+        self.start([*arguments, "--jobs", "1"], folder, **options)
+        return self.ended()
+
+    def start(self, arguments, folder, at=0, action=COUNT, number=errno.ENOSPC, timeout=60, limits=None):
+        """Begin a run, return its process; the step `at` below `folder` fails with errno `number`, or kills."""
         request = {
-            "arguments": [*map(str, arguments), "--jobs", "1"], "folder": str(folder), "at": at, "action": action,
-            "errno": number, "timeout": timeout, "limits": limits or {}, **paths,
+            "arguments": [*map(str, arguments)], "folder": str(folder), "at": at, "action": action, "errno": number,
+            "timeout": timeout, "limits": limits or {}, **{name: str(path) for name, path in self._paths.items()},
         }  # fmt: skip
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
-        answer = json.loads(self._process.stdout.readline())
-        stderr, steps = (Path(paths[name]).read_text() for name in ("stderr", "steps"))
-        return Ended(answer["code"], stderr, steps.splitlines())
+        return self._answer()["pid"]
+
+    def ended(self):
+        """Wait for the end of the run."""
+        code = self._answer()["code"]
+        stderr, steps = (self._paths[name].read_text() for name in ("stderr", "steps"))
+        return Ended(code, stderr, steps.splitlines())
+
+    def _answer(self):
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the server ended: {self._log.read_text()}")
+        return json.loads(line)
 
     def close(self):
         self._process.stdin.close()

@@ -1,75 +1,155 @@
-"""Runs the command again and again, each time in a fork of one process that has imported everything.
+"""Runs the command again and again, each time in a fork of one process that has imported and done everything once.
 
 Requests and answers are lines of JSON on stdin and stdout; see harness.py. With failing_io.so preloaded, the n-th
-change of a folder fails, or kills the run.
+change of a folder fails, or kills the run. The processes that a run starts are forks as well, in its group.
 """
 
 import atexit
 import ctypes
+import itertools
 import json
+import multiprocessing.util
 import os
 import resource
 import signal
 import sys
+import tempfile
+import threading
 import time
 import traceback
+from pathlib import Path
+
+LIBRARY = ctypes.CDLL(None)
+KEPT_OPEN = 3
 
 
 def main():
-    import ctapipe.calib
-
-    import image_extractor.batch
-    import image_extractor.part
-    import image_extractor.simtel
     from image_extractor.command import main as command
 
-    library = ctypes.CDLL(None)
-    library.faults_steps.restype = ctypes.c_long
+    warm_up(command)
+    multiprocessing.util.spawnv_passfds = fork_instead
     for line in sys.stdin:
         request = json.loads(line)
-        start = time.monotonic()
-        child = os.fork()
-        if child == 0:
-            run(command, library, request)
-        status = wait(child, start + request["timeout"])
-        answer = {"code": None if status is None else os.waitstatus_to_exitcode(status)}
-        sys.stdout.write(json.dumps(answer) + "\n")
-        sys.stdout.flush()
+        deadline = time.monotonic() + request["timeout"]
+        child = start(command, request)
+        answer(pid=child)
+        answer(code=wait(child, deadline))
 
 
-def run(command, library, request):
-    """Be the run; never returns."""
-    os.setsid()
+def answer(**values):
+    sys.stdout.write(json.dumps(values) + "\n")
+    sys.stdout.flush()
+
+
+def warm_up(command):
+    """Convert, shuffle and split once, so that modules are imported, loops compiled and tables read in all forks."""
+    import tables
+    from tqdm import tqdm
+
+    from image_extractor import config
+    from image_extractor.demo import write_demo_file
+
+    tqdm.monitor_interval = 0  # no thread that forks would not have
+    threads = tables.set_blosc_max_threads(1)
+    settings = {"use_pkl_dict": False, "energy_bins_min": -3, "energy_bins_max": 4, "energy_bins_bin_size": 7}
+    settings |= {"telescope_type_mode": "ALL", "storage_mode": "mapped"}
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [str(Path(folder) / name) for name in ("a.simtel", "o.h5", "a.config")]
+        write_demo_file(paths[0], events=1, telescopes="SSTC:2,LST:1")
+        Path(paths[2]).write_text(config.dumps(config.from_keywords(settings)))
+        stdout, sys.stdout = sys.stdout, sys.stderr
+        code = command([*paths, "--shuffle", "--split", "--jobs", "1"])
+        sys.stdout = stdout
+    tables.set_blosc_max_threads(threads)
+    if code or threading.active_count() > 1:
+        raise RuntimeError(f"the first conversion left exit code {code} and {threading.enumerate()}")
+
+
+def start(command, request):
+    """Return the process of a run that is about to begin."""
+    ready, begins = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        prepare(request)
+        os.close(begins)
+        run(command, request["arguments"])
+    os.close(begins)
+    os.read(ready, 1)
+    os.close(ready)
+    return child
+
+
+def prepare(request):
+    """Make this process the one that is asked for."""
+    reset_signals()
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for number, name in ((1, "stdout"), (2, "stderr")):
         os.dup2(os.open(request[name], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
     for name, limit in request["limits"].items():
         resource.setrlimit(getattr(resource, name), (limit, limit))
     log = os.open(request["steps"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    library.faults_arm(
-        request["folder"].encode(), *map(ctypes.c_long, (request["at"],)), request["action"], request["errno"], log
-    )
+    arm(request["folder"], request["at"], request["action"], request["errno"], log)
+
+
+def reset_signals():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def arm(folder="", at=0, action=0, number=0, log=-1):
+    LIBRARY.faults_arm(folder.encode(), ctypes.c_long(at), action, number, log)
+
+
+def run(command, arguments):
+    """Be the run; never returns."""
     code = 1
     try:
-        code = command(request["arguments"])
+        code = exit_code(command, arguments)
+        threading._shutdown()
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:  # an interruption that comes so late is ignored by the interpreter, too
+        os._exit(code)
+
+
+def exit_code(call, *arguments):
+    """Return the exit code of a call, as the interpreter has it."""
+    try:
+        return call(*arguments) or 0
     except SystemExit as err:
-        code = err.code if isinstance(err.code, int) else 1
+        return err.code if isinstance(err.code, int) else int(err.code is not None)
+    except KeyboardInterrupt:
+        traceback.print_exc()
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGINT)
     except BaseException:  # noqa: BLE001 - as the interpreter does at its end
         traceback.print_exc()
-    atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    return 1
+
+
+def fork_instead(path, arguments, descriptors):
+    """Take the place of multiprocessing's function that starts a Python with -c CODE, and these descriptors open."""
+    child = os.fork()
+    if child:
+        return child
+    arm()
+    reset_signals()
+    kept = [KEPT_OPEN - 1, *sorted(descriptors), os.sysconf("SC_OPEN_MAX")]
+    for below, above in itertools.pairwise(kept):
+        os.closerange(below + 1, above)
+    os._exit(exit_code(exec, arguments[-1], {"__name__": "__main__"}))
 
 
 def wait(child, deadline):
-    """Return the status of a process, None if it had to be killed at the deadline."""
+    """Return the exit code of a process, None if it and its group had to be killed at the deadline."""
     while True:
         found, status = os.waitpid(child, os.WNOHANG)
         if found:
-            return status
+            return os.waitstatus_to_exitcode(status)
         if time.monotonic() > deadline:
-            os.kill(child, signal.SIGKILL)
+            os.killpg(child, signal.SIGKILL)
             os.waitpid(child, 0)
             return None
         time.sleep(0.002)

@@ -1,119 +1,280 @@
 """Kills, deaths of workers and interruptions at random moments of runs with workers."""
 
+import contextlib
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from harness import small_runs
+from harness import Ended, server, small_runs
 from reading import content
 from tally import Tally, chosen
 
 CODES = {"SIGINT": 130, "SIGTERM": 143, "SIGKILL": -9}
 
 
-def start(arguments):
-    command = [sys.executable, "-P", "-m", "image_extractor", *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+@dataclass
+class Goal:
+    """A run that is disturbed: what it starts from, what it is to end with, and how long it takes."""
+
+    arguments: list
+    folder: Path
+    old: dict
+    new: dict
+    duration: float = 0.0
+
+    def reset(self):
+        """Put the output back to what it was before the run."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.copytree(self.folder.with_name("start"), self.folder)
+
+    def found(self):
+        return contents(self.folder)
+
+
+def contents(folder):
+    """Return {name: content} of the datasets of a folder."""
+    return {path.name: content(path) for path in sorted(folder.glob("*.h5"))}
+
+
+class Forked:
+    """Starts runs as forks of the server, which has everything imported: moments fall into the work itself."""
+
+    def __init__(self, server):
+        self._server = server
+
+    def start(self, arguments):
+        return self._server.start(arguments, "")
+
+    def ended(self):
+        return self._server.ended()
+
+
+class Fresh:
+    """Starts runs as a user does; their moments fall into the start of the interpreter as well."""
+
+    def start(self, arguments):
+        command = [sys.executable, "-P", "-m", "image_extractor", *map(str, arguments)]
+        self._process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
+        return self._process.pid
+
+    def ended(self):
+        try:
+            _, said = self._process.communicate(timeout=120)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            return Ended(None, "", [])
+        return Ended(self._process.returncode, said, [])
 
 
 def members(session):
-    """Return the processes of a session but its leader."""
-    found = []
+    """Return {pid: parent} of the processes of a session but its leader."""
+    found = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
-            fields = stat.read_text().rpartition(")")[2].split()
+            state, parent, _, its_session = stat.read_text().rpartition(")")[2].split()[:4]
         except OSError:
             continue
-        if int(fields[3]) == session and int(stat.parent.name) != session and fields[0] != "Z":
-            found.append(int(stat.parent.name))
+        if int(its_session) == session and int(stat.parent.name) != session and state != "Z":
+            found[int(stat.parent.name)] = int(parent)
     return found
 
 
 def orphans(session, seconds=20):
-    """Return the processes that outlive their run by so many seconds."""
+    """End the processes that outlive their run by so many seconds, and return them."""
     deadline = time.monotonic() + seconds
-    while members(session) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return members(session)
+    while (left := members(session)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    return list(left)
 
 
 @pytest.fixture
-def run(small_runs, make_config, tmp_path):
-    config = make_config(telescope_type_mode="SST", storage_mode="mapped", image_scale_factor=1)
-    arguments = [small_runs[0].parent / "*", tmp_path / "o.h5", config, "--shuffle", "--split", "--jobs", 2]
-    started = time.monotonic()
-    process = start(arguments)
-    assert process.communicate(timeout=200)[1].count("ERROR") == 0
-    return arguments, time.monotonic() - started, content(tmp_path / "o.h5")
+def goals(small_runs, make_config, tmp_path):
+    """Return a function that makes the two Goals of options of the command: afresh, and appending."""
+
+    def make(way, *options):
+        config = make_config(telescope_type_mode="SST", storage_mode="mapped", image_scale_factor=1)
+        return [make_goal(way, tmp_path / name, config, small_runs, options) for name in ("afresh", "append")]
+
+    return make
+
+
+def make_goal(way, folder, config, small_runs, options):
+    (folder / "start").mkdir(parents=True)
+    output = folder / "out" / "o.h5"
+    arguments = [small_runs[0].parent / "*", output, config, *options, "--jobs", 2]
+    if folder.name == "append":
+        undisturbed(way, [small_runs[0], folder / "start" / "o.h5", *arguments[2:]])
+    goal = Goal(arguments, output.parent, contents(folder / "start"), {})
+    goal.reset()
+    goal.duration = undisturbed(way, arguments)
+    goal.new = goal.found()
+    return goal
+
+
+def undisturbed(way, arguments):
+    """Run the command; return how long it took."""
+    start = time.monotonic()
+    way.start(arguments)
+    ended = way.ended()
+    assert ended.code == 0, ended.stderr
+    return time.monotonic() - start
+
+
+def cases(goals, n, quick, seed):
+    """Return (goal, moment from 0 to 1), in turn afresh and appending."""
+    dice = random.Random(seed)
+    return chosen([(goals[i % 2], dice.random()) for i in range(n)], quick)
+
+
+def ended_by(way, goal, pid, name):
+    """Say how a run ended that was given a signal: (what is wrong or '', what happened)."""
+    ended, left = way.ended(), orphans(pid)
+    number = getattr(signal, name)
+    if ended.code is None:
+        return "it hung", ""
+    if left:
+        return f"orphans {left}", ""
+    # before the program's first line runs, and after its last, the system's own way to end holds
+    if ended.code not in (0, CODES[name], -number) or ("Traceback" in ended.stderr and ended.code != -number):
+        return f"exit code {ended.code}: {ended.stderr[-500:]}", ""
+    if goal.found() not in (goal.old, goal.new):
+        return "half written", ""
+    way.start(goal.arguments)
+    again = way.ended()
+    if again.code or goal.found() != goal.new:
+        return f"not finished by the same command: {again}", ""
+    if list(goal.folder.iterdir()) != [goal.folder / name for name in goal.new]:
+        return f"left behind: {sorted(path.name for path in goal.folder.iterdir())}", ""
+    return "", "finished before" if ended.code == 0 else f"ended with {ended.code}"
+
+
+def note(tally, case, wrong, how):
+    if wrong:
+        tally.lost(case, wrong)
+    else:
+        tally.survived(how)
 
 
 @pytest.mark.parametrize("to", ["the group", "the parent"])
 @pytest.mark.parametrize("name", CODES)
-def test_signals_at_random_moments(name, to, run, tmp_path, record_property):
-    """The output is absent or complete, nobody is left, and the same command finishes."""
-    arguments, duration, new = run
-    output, dice = tmp_path / "o.h5", random.Random(f"{name} {to}")
+def test_signals_at_random_moments(name, to, server, goals, record_property):
+    """The output is what it was or what it was to be, nobody is left, and the same command finishes."""
+    way = Forked(server)
+    n = 200 if (name, to) == ("SIGKILL", "the group") else 67
     tally = Tally(record_property, f"{name} to {to} at random moments")
-    for moment in chosen([dice.random() for _ in range(67)], 1):
-        output.unlink(missing_ok=True)
-        process = start(arguments)
-        time.sleep(moment * duration)
-        number = getattr(signal, name)
-        (os.killpg if to == "the group" else os.kill)(process.pid, number)
-        try:
-            _, said = process.communicate(timeout=60)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            tally.lost(moment, "it hung")
-            continue
-        left = orphans(process.pid)
-        for pid in left:
-            os.kill(pid, signal.SIGKILL)
-        code = process.returncode
-        # before the program's first line runs, the system's own way to end holds
-        expected = {0, CODES[name], -number}
-        if left:
-            tally.lost(moment, f"orphans {left}")
-        elif code not in expected or ("Traceback" in said and code != -number):
-            tally.lost(moment, f"exit code {code}: {said[-500:]}")
-        elif output.exists() and content(output) != new:
-            tally.lost(moment, "half written")
-        else:
-            again = start(arguments)
-            said = again.communicate(timeout=200)[1]
-            if again.returncode or content(output) != new:
-                tally.lost(moment, f"not finished by the same command: {said}")
-            else:
-                tally.survived("finished before" if code == 0 else f"ended with {code}")
+    for goal, moment in cases(goals(way, "--shuffle", "--split"), n, 2, f"{name} {to}"):
+        goal.reset()
+        pid = way.start(goal.arguments)
+        time.sleep(moment * goal.duration)
+        strike(os.killpg if to == "the group" else os.kill, pid, getattr(signal, name))
+        note(tally, moment, *ended_by(way, goal, pid, name))
     tally.finish()
 
 
-def test_workers_that_are_killed(run, tmp_path, record_property):
-    """As the system does when memory runs out: the run goes on, or names the file that kills its worker."""
-    arguments, duration, new = run
-    output, dice = tmp_path / "o.h5", random.Random(5)
-    tally = Tally(record_property, "workers killed at random moments")
-    for moment in chosen([dice.random() for _ in range(67)], 2):
-        output.unlink(missing_ok=True)
-        process = start(arguments)
-        time.sleep(moment * duration)
-        for pid in members(process.pid)[-1:]:
-            os.kill(pid, signal.SIGKILL)
-        try:
-            _, said = process.communicate(timeout=120)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            tally.lost(moment, "it hung")
-            continue
-        if process.returncode or content(output) != new or "Traceback" in said:
-            tally.lost(moment, f"exit code {process.returncode}: {said[-700:]}")
+@pytest.mark.parametrize("name", CODES)
+def test_signals_to_fresh_processes(name, goals, record_property):
+    """As above, in processes of their own from the first instant on."""
+    way = Fresh()
+    tally = Tally(record_property, f"{name} to the group of a fresh process")
+    for goal, moment in cases(goals(way, "--shuffle", "--split"), 20, 1, f"{name} fresh"):
+        goal.reset()
+        pid = way.start(goal.arguments)
+        time.sleep(moment * goal.duration)
+        strike(os.killpg, pid, getattr(signal, name))
+        note(tally, moment, *ended_by(way, goal, pid, name))
+    tally.finish()
+
+
+def strike(kill, pid, number):
+    """Send a signal to what may have ended by itself."""
+    with contextlib.suppress(ProcessLookupError):
+        kill(pid, number)
+
+
+def wait_for(is_there, seconds=20):
+    """Wait until something is there; return how long it took, None if it did not come."""
+    start = time.monotonic()
+    while not is_there():
+        if time.monotonic() - start > seconds:
+            return None
+        time.sleep(0.001)
+    return time.monotonic() - start
+
+
+def is_merging(folder):
+    """Say whether a dataset is being written from parts."""
+    return next(folder.glob("*.parts/*.buckets.tmp"), None) is not None
+
+
+def test_kills_of_the_merge(server, goals, record_property):
+    """The process that merges the parts is killed at random moments of that."""
+    way = Forked(server)
+    tally = Tally(record_property, "SIGKILL while parts are merged")
+    for goal, moment in cases(goals(way, "--shuffle", "--split"), 200, 2, "merge"):
+        goal.reset()
+        pid = way.start(goal.arguments)
+        begins = wait_for(lambda goal=goal: is_merging(goal.folder))
+        time.sleep(moment * max(0, goal.duration - begins))
+        strike(os.kill, pid, signal.SIGKILL)
+        note(tally, moment, *ended_by(way, goal, pid, "SIGKILL"))
+    tally.finish()
+
+
+def workers_of(session):
+    """Return the processes of a session that are forks of its fork server."""
+    return [pid for pid, parent in members(session).items() if parent != session]
+
+
+def fork_servers_of(session):
+    return [parent for parent in members(session).values() if parent != session][:1]
+
+
+VICTIMS = {"a worker": workers_of, "the fork server": fork_servers_of}
+
+
+@pytest.mark.parametrize("victim", VICTIMS)
+def test_workers_that_are_killed(victim, server, goals, record_property):
+    """As the system does when memory runs out: the run goes on and completes."""
+    n = 200 if victim == "a worker" else 67
+    kill_workers(Forked(server), goals, n, record_property, victim, "--shuffle", "--split")
+
+
+def test_workers_that_are_killed_while_they_merge(server, goals, record_property):
+    """Outputs of one input each are merged by workers."""
+    options = "--shuffle", "--split", "--files_per_output", 1
+    kill_workers(Forked(server), goals, 67, record_property, "a worker that merges", *options)
+
+
+def kill_workers(way, goals, n, record_property, victim, *options):
+    """Kill a worker, or what workers are forked from, at random moments from when there is one."""
+    dice = random.Random(victim)
+    victims = VICTIMS.get(victim, workers_of)
+    tally = Tally(record_property, f"SIGKILL to {victim}")
+    for goal, moment in cases(goals(way, *options), n, 2, victim):
+        goal.reset()
+        pid = way.start(goal.arguments)
+        begins = wait_for(lambda goal=goal: is_merging(goal.folder)) if "merges" in victim else 0.0
+        begins += wait_for(lambda pid=pid: victims(pid)) or 0.0
+        time.sleep(moment * max(0, goal.duration - begins))
+        killed = victims(pid)
+        if killed:
+            strike(os.kill, dice.choice(killed), signal.SIGKILL)
+        ended, left = way.ended(), orphans(pid)
+        if ended.code or ended.improper() or left or goal.found() != goal.new:
+            tally.lost(moment, f"{ended}, orphans {left}")
         else:
-            tally.survived("complete")
+            tally.survived("complete" if killed else "nothing left to kill")
     tally.finish()
 
 

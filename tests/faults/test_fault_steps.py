@@ -36,7 +36,7 @@ def test_every_step(action, storage, compression, goal, server, small_runs, make
     def disturbed(at, kind, number=errno.ENOSPC):
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(start, folder)
-        return server.run(arguments, folder, at, kind, number)
+        return server.run(arguments, folder, at=at, action=kind, number=number)
 
     n_steps = len(disturbed(0, COUNT).steps)
     new = content(output)
