@@ -13,7 +13,7 @@ import tables
 
 from . import row_types
 from .errors import DamagedDatasetError, DatasetError
-from .verification import Ledger, outline, root_outline, verify, verify_root, write_chunks
+from .verification import Ledger, incomplete, outline, root_outline, verify, verify_root, write_chunks
 
 #: A chunk is what is compressed, and read, at once: so many bytes of a table's rows, but one image. Trainings read
 #: images at random, and chunks of one image are merged as they are. See compression_benchmark.py.
@@ -183,7 +183,7 @@ def replacing(path, folder=None):
                 yield file
                 file.flush()
                 expected = outline(file)
-            with PlainFile(str(temporary)) as written:
+            with _written(temporary) as written:
                 verify(written, expected, ledger)
             put_in_place(temporary, path)
     finally:
@@ -243,7 +243,7 @@ def change_attributes(path, new, removed=()):
             set_attributes(file.root, new)
             file.flush()
             expected = root_outline(file)
-        with PlainFile(str(path)) as written:
+        with _written(path) as written:
             verify_root(written, expected)
 
 
@@ -279,7 +279,20 @@ class PlainFile(tables.File):
 
     def __init__(self, path, mode="r", **options):
         # PyTables would keep 16 MB of chunks of every array, which are never asked for again
-        super().__init__(path, mode, **({"chunk_cache_size": CHUNK_CACHE_BYTES} | options))
+        try:
+            super().__init__(path, mode, **({"chunk_cache_size": CHUNK_CACHE_BYTES} | options))
+        except BaseException:
+            self._forget()
+            raise
+
+    def _forget(self):
+        """Let go of a file that was only opened half: PyTables would fail to close it at exit, with a traceback."""
+        if self in tables.file._open_files.handlers:
+            tables.file._open_files.remove(self)
+            for root in self._node_manager.registry.values():
+                vars(root)["_v_isopen"] = False
+            with contextlib.suppress(tables.HDF5ExtError):
+                self._close_file()
 
 
 class _RowsFile(PlainFile):
@@ -297,6 +310,14 @@ class _NewFile(PlainFile):
         self.ledger = Ledger()
 
 
+def _written(path):
+    """Open a file that has just been written."""
+    try:
+        return PlainFile(str(path))
+    except tables.HDF5ExtError as err:
+        raise incomplete() from err
+
+
 def open_file(path, mode="r", kind=PlainFile):
     """Open an HDF5 file; one that is truncated, locked or no HDF5 file raises DatasetError in one line."""
     try:
@@ -305,8 +326,14 @@ def open_file(path, mode="r", kind=PlainFile):
         if mode != "r":
             with hdf5_errors(path):
                 raise
-        reason = "no such file" if isinstance(err, FileNotFoundError) else "not a readable HDF5 file"
-        raise DatasetError(f"{path}: {reason}") from err
+        raise DatasetError(f"{path}: {_why_unreadable(err)}") from err
+
+
+def _why_unreadable(err):
+    if isinstance(err, FileNotFoundError):
+        return "no such file"
+    trace = str(getattr(err, "h5backtrace", ""))
+    return "another process has it open for writing" if "unable to lock" in trace else "not a readable HDF5 file"
 
 
 def open_dataset(path, rows_only=False):

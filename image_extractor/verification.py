@@ -106,4 +106,9 @@ def _check(agrees):
     except (tables.HDF5ExtError, tables.NodeError, OSError, ValueError, TypeError, LookupError, RuntimeError) as err:
         right, cause = False, err
     if not right:
-        raise OSError(errno.EIO, "not all that was written got there; is the disk full, or failing?") from cause
+        raise incomplete() from cause
+
+
+def incomplete():
+    """Return what to raise where a file does not hold what was written to it."""
+    return OSError(errno.EIO, "not all that was written got there; is the disk full, or failing?")

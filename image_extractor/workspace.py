@@ -52,7 +52,7 @@ def workspace(output):
     Raises
     ------
     DatasetError
-        If another run holds it.
+        If another run holds it, or the output is read-only.
     ConfigError
         If the folder of the output is missing or not writable.
     """
@@ -60,6 +60,8 @@ def workspace(output):
     parent = work.output.absolute().parent
     if not parent.is_dir():
         raise ConfigError(f"{output}: its folder {parent} does not exist: make it first")
+    if work.output.exists() and not _is_writable(work.output):
+        raise DatasetError(f"{output}: read-only: make it writable, or choose another name")
     try:
         work.folder.mkdir(exist_ok=True)
         lock = _locked(work.folder / "lock")
@@ -77,6 +79,11 @@ def workspace(output):
                 lock_path.unlink()
                 work.folder.rmdir()
         os.close(lock)
+
+
+def _is_writable(path):
+    """Say whether a file may be replaced: who made it read-only did not want that, whatever root may do."""
+    return bool(path.stat().st_mode & 0o222) and os.access(path, os.W_OK)
 
 
 def _locked(path):

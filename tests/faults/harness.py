@@ -62,11 +62,16 @@ class Server:
         self.start([*arguments, "--jobs", "1"], folder, **options)
         return self.ended()
 
-    def start(self, arguments, folder, at=0, action=COUNT, number=errno.ENOSPC, timeout=60, limits=None):
-        """Begin a run, return its process; the step `at` below `folder` fails with errno `number`, or kills."""
+    def start(self, arguments, folder, at=0, action=COUNT, number=errno.ENOSPC, timeout=60, limits=(), patches=()):
+        """Begin a run, return its process; the step `at` below `folder` fails with errno `number`, or kills.
+
+        limits : {name in module resource: limit}
+        patches : {module.NAME of the package: value}
+        """
         request = {
             "arguments": [*map(str, arguments)], "folder": str(folder), "at": at, "action": action, "errno": number,
-            "timeout": timeout, "limits": limits or {}, **{name: str(path) for name, path in self._paths.items()},
+            "timeout": timeout, "limits": dict(limits), "patches": dict(patches),
+            **{name: str(path) for name, path in self._paths.items()},
         }  # fmt: skip
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()

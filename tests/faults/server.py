@@ -6,7 +6,7 @@ change of a folder fails, or kills the run. The processes that a run starts are 
 
 import atexit
 import ctypes
-import itertools
+import importlib
 import json
 import multiprocessing.util
 import os
@@ -20,7 +20,7 @@ import traceback
 from pathlib import Path
 
 LIBRARY = ctypes.CDLL(None)
-KEPT_OPEN = 3
+STDERR = 2
 
 
 def main():
@@ -86,6 +86,9 @@ def prepare(request):
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for number, name in ((1, "stdout"), (2, "stderr")):
         os.dup2(os.open(request[name], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+    for name, value in request["patches"].items():
+        module, _, name = name.rpartition(".")
+        setattr(importlib.import_module(f"image_extractor.{module}"), name, value)
     for name, limit in request["limits"].items():
         resource.setrlimit(getattr(resource, name), (limit, limit))
     log = os.open(request["steps"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -136,9 +139,10 @@ def fork_instead(path, arguments, descriptors):
         return child
     arm()
     reset_signals()
-    kept = [KEPT_OPEN - 1, *sorted(descriptors), os.sysconf("SC_OPEN_MAX")]
-    for below, above in itertools.pairwise(kept):
-        os.closerange(below + 1, above)
+    null = os.open(os.devnull, os.O_RDWR)
+    for number in map(int, os.listdir("/proc/self/fd")):  # noqa: PTH208 - what is open, an instant ago
+        if number > STDERR and number not in (null, *descriptors):
+            os.dup2(null, number)  # closed, as a new program would find it, for all but the object that will close it
     os._exit(exit_code(exec, arguments[-1], {"__name__": "__main__"}))
 
 

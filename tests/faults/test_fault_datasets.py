@@ -1,5 +1,7 @@
 """Datasets that are damaged, newer, hostile or not ours: refused untouched; and runs that want the same output."""
 
+import contextlib
+import gc
 import os
 import pickle
 import random
@@ -62,27 +64,53 @@ def test_damaged_output(server, small_runs, config, dataset, record_property):
     tally.finish()
 
 
-@pytest.mark.parametrize("action", ["append", "shuffle", "split"])
-@pytest.mark.parametrize("what", ["newer", "not ours", "no version", "text"])
+def set_version(path, version):
+    with tables.open_file(path, "a") as file:
+        file.root._v_attrs["format_version"] = version
+
+
+def forget_format(path):
+    with tables.open_file(path, "a") as file:
+        del file.root._v_attrs["format"]
+
+
+SPOIL = {
+    "newer": lambda path: set_version(path, "99.0"),
+    "no version": lambda path: set_version(path, "many"),
+    "not ours": forget_format,
+    "text": lambda path: path.write_text("my thesis"),
+    "truncated": lambda path: os.truncate(path, path.stat().st_size // 2),
+    "read-only": lambda path: path.chmod(0o444),
+    "open elsewhere": lambda path: None,
+}
+OPEN = "import sys, tables\nwith tables.open_file(sys.argv[1], 'a'): print(1, flush=True); sys.stdin.read()"
+
+
+@contextlib.contextmanager
+def open_elsewhere(path):
+    """Let another process have a file open for writing."""
+    holder = subprocess.Popen([sys.executable, "-c", OPEN, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert holder.stdout.readline()
+        yield
+    finally:
+        holder.communicate()
+
+
+@pytest.mark.parametrize("action", ["append", "overwrite", "shuffle", "split"])
+@pytest.mark.parametrize("what", SPOIL)
 def test_refused_untouched(what, action, server, small_runs, config, dataset):
-    if what == "text":
-        dataset.write_text("my thesis")
-    else:
-        with tables.open_file(dataset, "a") as file:
-            if what == "newer":
-                file.root._v_attrs["format_version"] = "99.0"
-            elif what == "no version":
-                file.root._v_attrs["format_version"] = "many"
-            else:
-                del file.root._v_attrs["format"]
+    SPOIL[what](dataset)
     before = dataset.read_bytes()
-    if action == "append":
-        ended = server.run([small_runs[1], dataset, config], dataset.parent)
-        assert (ended.code, len(ended.errors)) == (2, 1), ended
-        assert not ended.improper()
-    else:
-        with pytest.raises(DatasetError):
-            merge.rewrite(dataset, **({"seed": 1} if action == "shuffle" else {"split": {"Training": 1.0}}))
+    with open_elsewhere(dataset) if what == "open elsewhere" else contextlib.nullcontext():
+        if action in ("append", "overwrite"):
+            options = ["--overwrite"] if action == "overwrite" else []
+            ended = server.run([small_runs[1], dataset, config, *options], dataset.parent)
+            assert (ended.code, len(ended.errors)) == (2, 1), ended
+            assert not ended.improper()
+        else:
+            with pytest.raises(DatasetError):
+                merge.rewrite(dataset, **({"seed": 1} if action == "shuffle" else {"split": {"Training": 1.0}}))
     assert dataset.read_bytes() == before
     assert list(dataset.parent.iterdir()) == [dataset]
 
@@ -127,6 +155,22 @@ def test_others_attributes_are_as_ever(tmp_path):
         file.root._v_attrs["mine"] = {"a": [1, None]}
     with tables.open_file(tmp_path / "mine.h5") as file:
         assert file.root._v_attrs["mine"] == {"a": [1, None]}
+
+
+@pytest.mark.filterwarnings("error")
+def test_file_that_can_only_be_opened_half(tmp_path):
+    """As it is left by a full disk: named, closed, and nothing is said at exit, where PyTables would try once more."""
+    path = tmp_path / "o.h5"
+    with storage.open_file(path, "w") as file:
+        file.flush()
+    data = path.read_bytes()
+    path.write_bytes(data[:96] + bytes(len(data) - 96))  # after the superblock
+    with pytest.raises(DatasetError, match=r"o\.h5: not a readable HDF5 file"):
+        storage.open_file(path)
+    gc.collect()
+    assert str(path) not in tables.file._open_files.filenames
+    with pytest.raises(OSError, match="not all that was written"):
+        storage._written(path)
 
 
 @pytest.mark.parametrize("loss", ["row", "attribute", "node"])

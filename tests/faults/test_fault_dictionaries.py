@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import random
 import resource
 import struct
 
@@ -93,15 +94,22 @@ def test_hostile_pickles(tmp_path, record_property):
     tally.finish()
 
 
-def test_truncated_pickles(tmp_path):
+@pytest.mark.parametrize("protocol", range(6))
+def test_truncated_pickles(protocol, tmp_path, record_property):
     entries = {(run, event): (event % 3, 0.5 * event) for run in range(5) for event in range(50)}
-    for protocol in range(6):
-        data = pickle.dumps(entries, protocol)
-        (tmp_path / "whole.pkl").write_bytes(data)
-        assert cuts.load(tmp_path / "whole.pkl") == entries
+    data = pickle.dumps(entries, protocol)
+    (tmp_path / "whole.pkl").write_bytes(data)
+    assert cuts.load(tmp_path / "whole.pkl") == entries
+    tally, dice = Tally(record_property, f"truncated pickles, protocol {protocol}"), random.Random(protocol)
+    for size in chosen([dice.randrange(len(data)) for _ in range(50)], 2):
         path = tmp_path / "cut.pkl"
-        path.write_bytes(data[: len(data) * (protocol + 1) // 7])
-        assert "\n" not in refused(path)
+        path.write_bytes(data[:size])
+        message = refused(path)
+        if "\n" in message or str(path) not in message:
+            tally.lost(size, message)
+        else:
+            tally.survived("refused in one line")
+    tally.finish()
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import termios
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ import pytest
 from harness import Ended, server, small_runs
 from reading import content
 from tally import Tally, chosen
+
+from image_extractor.dataset_check import check
 
 CODES = {"SIGINT": 130, "SIGTERM": 143, "SIGKILL": -9}
 
@@ -119,6 +122,7 @@ def make_goal(way, folder, config, small_runs, options):
     goal.reset()
     goal.duration = undisturbed(way, arguments)
     goal.new = goal.found()
+    assert not [problem for path in goal.folder.glob("*.h5") for problem in check(path)[0]]
     return goal
 
 
@@ -171,7 +175,7 @@ def note(tally, case, wrong, how):
 def test_signals_at_random_moments(name, to, server, goals, record_property):
     """The output is what it was or what it was to be, nobody is left, and the same command finishes."""
     way = Forked(server)
-    n = 200 if (name, to) == ("SIGKILL", "the group") else 67
+    n = 200 if (name, to) == ("SIGKILL", "the group") else 50
     tally = Tally(record_property, f"{name} to {to} at random moments")
     for goal, moment in cases(goals(way, "--shuffle", "--split"), n, 2, f"{name} {to}"):
         goal.reset()
@@ -200,6 +204,35 @@ def strike(kill, pid, number):
     """Send a signal to what may have ended by itself."""
     with contextlib.suppress(ProcessLookupError):
         kill(pid, number)
+
+
+def test_ctrl_c_in_a_terminal(small_runs, make_config, tmp_path):
+    """The key reaches all processes of the terminal; its settings, cursor and last line are as after any command."""
+    config = make_config(telescope_type_mode="SST", storage_mode="mapped", image_scale_factor=1)
+    master, terminal = os.openpty()
+    before = termios.tcgetattr(terminal)
+    command = [sys.executable, "-P", "-m", "image_extractor", small_runs[0].parent / "*", tmp_path / "o.h5", config]
+    process = subprocess.Popen(
+        [sys.executable, "-c", IN_TERMINAL, *map(str, command), "--jobs", "2"],
+        stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True,
+    )  # fmt: skip
+    wait_for(lambda: next(tmp_path.glob("o.h5.parts/*"), None))
+    os.write(master, b"\x03")
+    assert process.wait(60) == CODES["SIGINT"]
+    assert not orphans(process.pid)
+    assert termios.tcgetattr(terminal) == before
+    said = os.read(master, 1 << 16).decode()
+    last = said.replace("\r\n", "\n").rsplit("\n", 2)[-2:]
+    assert last[0].startswith("ERROR: interrupted"), said
+    assert last[1] == "", said
+    os.close(master)
+    os.close(terminal)
+
+
+#: Makes the terminal on stdin the one that this process hears, and becomes the command.
+IN_TERMINAL = (
+    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+)
 
 
 def wait_for(is_there, seconds=20):
@@ -236,38 +269,28 @@ def workers_of(session):
     return [pid for pid, parent in members(session).items() if parent != session]
 
 
-def fork_servers_of(session):
-    return [parent for parent in members(session).values() if parent != session][:1]
-
-
-VICTIMS = {"a worker": workers_of, "the fork server": fork_servers_of}
+VICTIMS = {
+    "a worker": lambda pid, _: workers_of(pid),
+    "a worker that merges": lambda pid, folder: workers_of(pid) if is_merging(folder) else [],
+    "the fork server": lambda pid, _: [parent for parent in members(pid).values() if parent != pid][:1],
+}
 
 
 @pytest.mark.parametrize("victim", VICTIMS)
 def test_workers_that_are_killed(victim, server, goals, record_property):
     """As the system does when memory runs out: the run goes on and completes."""
-    n = 200 if victim == "a worker" else 67
-    kill_workers(Forked(server), goals, n, record_property, victim, "--shuffle", "--split")
-
-
-def test_workers_that_are_killed_while_they_merge(server, goals, record_property):
-    """Outputs of one input each are merged by workers."""
-    options = "--shuffle", "--split", "--files_per_output", 1
-    kill_workers(Forked(server), goals, 67, record_property, "a worker that merges", *options)
-
-
-def kill_workers(way, goals, n, record_property, victim, *options):
-    """Kill a worker, or what workers are forked from, at random moments from when there is one."""
-    dice = random.Random(victim)
-    victims = VICTIMS.get(victim, workers_of)
+    way, victims, dice = Forked(server), VICTIMS[victim], random.Random(victim)
+    # outputs of one input each are merged by workers
+    options = ("--files_per_output", 1) if victim == "a worker that merges" else ()
+    both = goals(way, "--shuffle", "--split", *options)
+    lifetimes = {goal.folder: lifetime(way, goal, victims) for goal in both}
     tally = Tally(record_property, f"SIGKILL to {victim}")
-    for goal, moment in cases(goals(way, *options), n, 2, victim):
+    for goal, moment in cases(both, 200 if victim == "a worker" else 50, 2, victim):
         goal.reset()
         pid = way.start(goal.arguments)
-        begins = wait_for(lambda goal=goal: is_merging(goal.folder)) if "merges" in victim else 0.0
-        begins += wait_for(lambda pid=pid: victims(pid)) or 0.0
-        time.sleep(moment * max(0, goal.duration - begins))
-        killed = victims(pid)
+        wait_for(lambda pid=pid, goal=goal: victims(pid, goal.folder) or has_ended(pid))
+        time.sleep(moment * lifetimes[goal.folder])
+        killed = victims(pid, goal.folder)
         if killed:
             strike(os.kill, dice.choice(killed), signal.SIGKILL)
         ended, left = way.ended(), orphans(pid)
@@ -276,6 +299,20 @@ def kill_workers(way, goals, n, record_property, victim, *options):
         else:
             tally.survived("complete" if killed else "nothing left to kill")
     tally.finish()
+
+
+def lifetime(way, goal, victims):
+    """Return how long an undisturbed run has victims."""
+    goal.reset()
+    pid = way.start(goal.arguments)
+    wait_for(lambda: victims(pid, goal.folder))
+    lasts = wait_for(lambda: not victims(pid, goal.folder))
+    assert way.ended().code == 0
+    return lasts
+
+
+def has_ended(pid):
+    return not Path(f"/proc/{pid}").exists()
 
 
 def test_a_file_that_always_kills_its_worker(small_runs, make_config, tmp_path):

@@ -6,7 +6,7 @@ import tables
 from harness import server, small_runs
 from tally import IS_LONG
 
-from image_extractor import merge, storage
+from image_extractor import merge, storage, table_passes
 from image_extractor.errors import DatasetError
 
 
@@ -43,6 +43,20 @@ def test_more_than_2_to_31_bytes(tmp_path):
     with tables.open_file(tmp_path / "o.h5") as file:
         assert file.root.Events[2099]["event_number"] == 2099
         assert (file.root.Events[2099]["filler"] == 2099 % 251).all()
+
+
+def test_rows_beyond_2_to_31(tmp_path):
+    """A table of so many rows, whose chunks are never made, takes and gives the rows after them."""
+    rows = np.array([(1,), (2,), (3,)], [("event_number", "<i8")])
+    with storage.open_file(tmp_path / "o.h5", "w") as file:
+        table = storage.create_table(file, "/", "Events", rows.dtype, storage.filters("none"), {})
+        table.truncate(2**31)
+        storage.append(table, rows)
+    with storage.open_file(tmp_path / "o.h5") as file:
+        assert file.root.Events.nrows == 2**31 + 3
+        (found,) = table_passes.blocks(file.root.Events, start=2**31)
+    assert (found == rows).all()
+    assert sum(table_passes.shares(2**31 + 3, [0.8, 0.1, 0.1])) == 2**31 + 3
 
 
 def test_more_images_than_a_row_can_point_to(small_runs, make_config, server, tmp_path):

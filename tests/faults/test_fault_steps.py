@@ -1,6 +1,7 @@
 """Every write, truncation, flush, rename and removal on the way fails, or is the last thing the run does."""
 
 import errno
+import re
 import shutil
 
 import pytest
@@ -10,6 +11,9 @@ from tally import IS_LONG, Tally, chosen
 
 ACTIONS = {"fails once": FAIL_ONCE, "fails from there on": FAIL_FROM, "kills": KILL}
 VARIANTS = [("mapped", "zstd"), ("all", "none"), ("mapped", "none")]
+
+#: Rows are shuffled by way of the disk, as those of large tables are, although there are few.
+BY_DISK = {"table_passes.BLOCK_BYTES": 300, "storage.CHUNK_CACHE_BYTES": 0}
 
 
 @pytest.fixture(params=["afresh", "append"])
@@ -33,29 +37,40 @@ def test_every_step(action, storage, compression, goal, server, small_runs, make
         assert server.run([small_runs[0], start / "dataset.h5", config, *options], folder).code == 0
     arguments = [small_runs[0].parent / "*", output, config, *options]
 
+    patches = BY_DISK if (storage, compression) == VARIANTS[0] else {}
+
     def disturbed(at, kind, number=errno.ENOSPC):
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(start, folder)
-        return server.run(arguments, folder, at=at, action=kind, number=number)
+        return server.run(arguments, folder, at=at, action=kind, number=number, patches=patches)
 
     n_steps = len(disturbed(0, COUNT).steps)
     new = content(output)
     old = content(start / "dataset.h5") if goal == "append" else None
-    tally = Tally(record_property, f"{action}, {goal}, {storage}, {compression}")
+    tally, finished = Tally(record_property, f"{action}, {goal}, {storage}, {compression}"), set()
     for at in chosen(range(1, n_steps + 1), 4):
         number = errno.ENOSPC if at % 2 else errno.EIO
         ended = disturbed(at, ACTIONS[action], number)
         why = judge(ended, output, old, new, action)
-        if not why:
-            again = server.run(arguments, folder)
+        if not why and (left := leftovers(folder)) not in finished:
+            finished.add(left)
+            again = server.run(arguments, folder, patches=patches)
             why = "" if again.code == 0 and content(output) == new else f"not finished by the same command: {again}"
-        if not why and list(folder.iterdir()) != [output]:
-            why = f"left behind: {sorted(path.name for path in folder.iterdir())}"
+            if not why and list(folder.iterdir()) != [output]:
+                why = f"left behind: {sorted(path.name for path in folder.iterdir())}"
         if why:
             tally.lost(f"step {at}, {ended.steps[at - 1 :][:1]}", why)
         else:
             tally.survived("without harm" if ended.code == 0 else "killed" if ended.code == -9 else "in one line")
     tally.finish()
+
+
+def leftovers(folder):
+    """Return all that the next run goes by: names and sizes, of temporary files, which are never read, their kind."""
+    return frozenset(
+        (re.sub(r"[0-9a-f]{8}\.\d+", "", str(path.relative_to(folder))), path.suffix != ".tmp" and path.stat().st_size)
+        for path in folder.glob("**/*")
+    )
 
 
 def judge(ended, output, old, new, action):
