@@ -141,8 +141,8 @@ def cases(goals, n, quick, seed):
     return chosen([(goals[i % 2], dice.random()) for i in range(n)], quick)
 
 
-def ended_by(way, goal, pid, name):
-    """Say how a run ended that was given a signal: (what is wrong or '', what happened)."""
+def ended_by(way, again, goal, pid, name):
+    """Say how a run ended that was given a signal, and whether it can be done `again`: (what is wrong or '', how)."""
     ended, left = way.ended(), orphans(pid)
     number = getattr(signal, name)
     if ended.code is None:
@@ -154,10 +154,10 @@ def ended_by(way, goal, pid, name):
         return f"exit code {ended.code}: {ended.stderr[-500:]}", ""
     if goal.found() not in (goal.old, goal.new):
         return "half written", ""
-    way.start(goal.arguments)
-    again = way.ended()
-    if again.code or goal.found() != goal.new:
-        return f"not finished by the same command: {again}", ""
+    again.start(goal.arguments)
+    ended_again = again.ended()
+    if ended_again.code or goal.found() != goal.new:
+        return f"not finished by the same command: {ended_again}", ""
     if list(goal.folder.iterdir()) != [goal.folder / name for name in goal.new]:
         return f"left behind: {sorted(path.name for path in goal.folder.iterdir())}", ""
     return "", "finished before" if ended.code == 0 else f"ended with {ended.code}"
@@ -182,21 +182,24 @@ def test_signals_at_random_moments(name, to, server, goals, record_property):
         pid = way.start(goal.arguments)
         time.sleep(moment * goal.duration)
         strike(os.killpg if to == "the group" else os.kill, pid, getattr(signal, name))
-        note(tally, moment, *ended_by(way, goal, pid, name))
+        note(tally, moment, *ended_by(way, way, goal, pid, name))
     tally.finish()
 
 
 @pytest.mark.parametrize("name", CODES)
-def test_signals_to_fresh_processes(name, goals, record_property):
+def test_signals_to_fresh_processes(name, server, goals, record_property):
     """As above, in processes of their own from the first instant on."""
-    way = Fresh()
+    way, again = Fresh(), Forked(server)
+    both = goals(again, "--shuffle", "--split")
+    both[0].reset()
+    duration = undisturbed(way, both[0].arguments)
     tally = Tally(record_property, f"{name} to the group of a fresh process")
-    for goal, moment in cases(goals(way, "--shuffle", "--split"), 20, 1, f"{name} fresh"):
+    for goal, moment in cases(both, 20, 1, f"{name} fresh"):
         goal.reset()
         pid = way.start(goal.arguments)
-        time.sleep(moment * goal.duration)
+        time.sleep(moment * duration)
         strike(os.killpg, pid, getattr(signal, name))
-        note(tally, moment, *ended_by(way, goal, pid, name))
+        note(tally, moment, *ended_by(way, again, goal, pid, name))
     tally.finish()
 
 
@@ -260,7 +263,7 @@ def test_kills_of_the_merge(server, goals, record_property):
         begins = wait_for(lambda goal=goal: is_merging(goal.folder))
         time.sleep(moment * max(0, goal.duration - begins))
         strike(os.kill, pid, signal.SIGKILL)
-        note(tally, moment, *ended_by(way, goal, pid, "SIGKILL"))
+        note(tally, moment, *ended_by(way, way, goal, pid, "SIGKILL"))
     tally.finish()
 
 
@@ -286,18 +289,21 @@ def test_workers_that_are_killed(victim, server, goals, record_property):
     lifetimes = {goal.folder: lifetime(way, goal, victims) for goal in both}
     tally = Tally(record_property, f"SIGKILL to {victim}")
     for goal, moment in cases(both, 200 if victim == "a worker" else 50, 2, victim):
-        goal.reset()
-        pid = way.start(goal.arguments)
-        wait_for(lambda pid=pid, goal=goal: victims(pid, goal.folder) or has_ended(pid))
-        time.sleep(moment * lifetimes[goal.folder])
-        killed = victims(pid, goal.folder)
-        if killed:
-            strike(os.kill, dice.choice(killed), signal.SIGKILL)
-        ended, left = way.ended(), orphans(pid)
+        delay, killed = moment * lifetimes[goal.folder], []
+        while not killed:
+            goal.reset()
+            pid = way.start(goal.arguments)
+            wait_for(lambda pid=pid, goal=goal: victims(pid, goal.folder) or has_ended(pid))
+            time.sleep(delay)
+            killed = victims(pid, goal.folder)
+            if killed:
+                strike(os.kill, dice.choice(killed), signal.SIGKILL)
+            ended, left = way.ended(), orphans(pid)
+            delay /= 2  # there was none left to kill
         if ended.code or ended.improper() or left or goal.found() != goal.new:
             tally.lost(moment, f"{ended}, orphans {left}")
         else:
-            tally.survived("complete" if killed else "nothing left to kill")
+            tally.survived("complete")
     tally.finish()
 
 
