@@ -160,12 +160,26 @@ def ended_by(way, again, goal, pid, name):
         return f"not finished by the same command: {ended_again}", ""
     if list(goal.folder.iterdir()) != [goal.folder / name for name in goal.new]:
         return f"left behind: {sorted(path.name for path in goal.folder.iterdir())}", ""
-    return "", "finished before" if ended.code == 0 else f"ended with {ended.code}"
+    return "", FINISHED if ended.code == 0 else f"ended with {ended.code}"
 
 
-def note(tally, case, wrong, how):
-    if wrong:
-        tally.lost(case, wrong)
+FINISHED = "finished before"
+SHORTEST = 1e-4
+
+
+def signalled(tally, goal, delay, way, kill, name, again=None, begins=lambda: True):
+    """Start a run, give it a signal after a delay, and tell the tally; too late, it is done with a shorter delay."""
+    wrong, how = "", FINISHED
+    while how == FINISHED and delay > SHORTEST:
+        goal.reset()
+        pid = way.start(goal.arguments)
+        wait_for(begins)
+        time.sleep(delay)
+        strike(kill, pid, getattr(signal, name))
+        wrong, how = ended_by(way, again or way, goal, pid, name)
+        delay /= 2
+    if wrong or how == FINISHED:
+        tally.lost(delay, wrong or "it does not hear the signal")
     else:
         tally.survived(how)
 
@@ -174,15 +188,11 @@ def note(tally, case, wrong, how):
 @pytest.mark.parametrize("name", CODES)
 def test_signals_at_random_moments(name, to, server, goals, record_property):
     """The output is what it was or what it was to be, nobody is left, and the same command finishes."""
-    way = Forked(server)
+    way, kill = Forked(server), os.killpg if to == "the group" else os.kill
     n = 200 if (name, to) == ("SIGKILL", "the group") else 50
     tally = Tally(record_property, f"{name} to {to} at random moments")
     for goal, moment in cases(goals(way, "--shuffle", "--split"), n, 2, f"{name} {to}"):
-        goal.reset()
-        pid = way.start(goal.arguments)
-        time.sleep(moment * goal.duration)
-        strike(os.killpg if to == "the group" else os.kill, pid, getattr(signal, name))
-        note(tally, moment, *ended_by(way, way, goal, pid, name))
+        signalled(tally, goal, moment * goal.duration, way, kill, name)
     tally.finish()
 
 
@@ -195,11 +205,17 @@ def test_signals_to_fresh_processes(name, server, goals, record_property):
     duration = undisturbed(way, both[0].arguments)
     tally = Tally(record_property, f"{name} to the group of a fresh process")
     for goal, moment in cases(both, 20, 1, f"{name} fresh"):
-        goal.reset()
-        pid = way.start(goal.arguments)
-        time.sleep(moment * duration)
-        strike(os.killpg, pid, getattr(signal, name))
-        note(tally, moment, *ended_by(way, again, goal, pid, name))
+        signalled(tally, goal, moment * duration, way, os.killpg, name, again)
+    tally.finish()
+
+
+def test_kills_of_the_merge(server, goals, record_property):
+    """The process that merges the parts is killed at random moments of that."""
+    way = Forked(server)
+    tally = Tally(record_property, "SIGKILL while parts are merged")
+    for goal, moment in cases(goals(way, "--shuffle", "--split"), 200, 2, "merge"):
+        delay, begins = moment * goal.duration / 2, lambda goal=goal: is_merging(goal.folder)
+        signalled(tally, goal, delay, way, os.kill, "SIGKILL", begins=begins)
     tally.finish()
 
 
@@ -253,20 +269,6 @@ def is_merging(folder):
     return next(folder.glob("*.parts/*.buckets.tmp"), None) is not None
 
 
-def test_kills_of_the_merge(server, goals, record_property):
-    """The process that merges the parts is killed at random moments of that."""
-    way = Forked(server)
-    tally = Tally(record_property, "SIGKILL while parts are merged")
-    for goal, moment in cases(goals(way, "--shuffle", "--split"), 200, 2, "merge"):
-        goal.reset()
-        pid = way.start(goal.arguments)
-        begins = wait_for(lambda goal=goal: is_merging(goal.folder))
-        time.sleep(moment * max(0, goal.duration - begins))
-        strike(os.kill, pid, signal.SIGKILL)
-        note(tally, moment, *ended_by(way, way, goal, pid, "SIGKILL"))
-    tally.finish()
-
-
 def workers_of(session):
     """Return the processes of a session that are forks of its fork server."""
     return [pid for pid, parent in members(session).items() if parent != session]
@@ -290,7 +292,7 @@ def test_workers_that_are_killed(victim, server, goals, record_property):
     tally = Tally(record_property, f"SIGKILL to {victim}")
     for goal, moment in cases(both, 200 if victim == "a worker" else 50, 2, victim):
         delay, killed = moment * lifetimes[goal.folder], []
-        while not killed:
+        while not killed and delay > SHORTEST:
             goal.reset()
             pid = way.start(goal.arguments)
             wait_for(lambda pid=pid, goal=goal: victims(pid, goal.folder) or has_ended(pid))
@@ -300,7 +302,7 @@ def test_workers_that_are_killed(victim, server, goals, record_property):
                 strike(os.kill, dice.choice(killed), signal.SIGKILL)
             ended, left = way.ended(), orphans(pid)
             delay /= 2  # there was none left to kill
-        if ended.code or ended.improper() or left or goal.found() != goal.new:
+        if not killed or ended.code or ended.improper() or left or goal.found() != goal.new:
             tally.lost(moment, f"{ended}, orphans {left}")
         else:
             tally.survived("complete")
