@@ -28,11 +28,12 @@ from eventio.iact import PhotoElectrons, TelescopeData
 from eventio.simtel import objects
 from eventio.simtel.simtelfile import SimTelFile
 
+from .logs import quiet
 from .simtel import SimTelRun
 from .waveforms import calibrate, decode_differences
 
 log = logging.getLogger(__name__)
-logging.getLogger(f"{__name__}.FastRun").setLevel(logging.WARNING)  # ctapipe's own chatter about each file
+quiet(f"{__name__}.FastRun")  # ctapipe's own chatter about each file
 
 #: Overridden or called below; without one of them this module can't be imported, and is not used.
 HOOKS = (

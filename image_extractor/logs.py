@@ -10,3 +10,18 @@ def start_logging(level):
     logging.getLogger(__package__).setLevel(level)
     if level > logging.DEBUG:
         warnings.filterwarnings("ignore", module="eventio|ctapipe|tables")
+
+
+def quiet(name):
+    """Let a logger that ctapipe makes for a class of ours give warnings only, each in one line."""
+    logger = logging.getLogger(name)
+    logger.setLevel(logging.WARNING)
+    logger.addFilter(_one_line)
+
+
+def _one_line(record):
+    """Make a warning of what ctapipe logs with a traceback before it goes on."""
+    if record.exc_info:
+        record.msg, record.args = f"{record.getMessage()}: {record.exc_info[1]}", ()
+        record.exc_info, record.levelno, record.levelname = None, logging.WARNING, "WARNING"
+    return True

@@ -22,11 +22,12 @@ from eventio.simtel.objects import MCShower
 from .byte_stream import GZIP, ByteStream
 from .errors import ConfigError, InputError
 from .input_files import why_no_file
+from .logs import quiet
 from .telescopes import telescope_type
 from .tested_versions import untested
 
 log = logging.getLogger(__name__)
-logging.getLogger(f"{__name__}.SimTelRun").setLevel(logging.WARNING)  # ctapipe's own chatter about each file
+quiet(f"{__name__}.SimTelRun")  # ctapipe's own chatter about each file
 
 HISTOGRAMS = 100
 TELESCOPE_DATA, PARTICLES, PHOTOELECTRON_SUMS = 1204, 1205, 2026

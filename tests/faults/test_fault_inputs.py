@@ -182,6 +182,19 @@ def test_wrong_numbers_within_eventio(server, small_runs, config, tmp_path, reco
     tally.finish()
 
 
+def test_history_that_is_no_text(server, small_runs, config, tmp_path):
+    """Ctapipe logs a traceback and goes on; the user is told in one line."""
+    data = gzip.decompress(small_runs[0].read_bytes())
+    place = data.index(b"\n") - 4  # in the first line of the simulation's history
+    assert place < 200
+    ended, found = Bench(server, tmp_path / "in", config).convert(
+        data[:place] + b"\xff" * 4 + data[place + 4 :], "demo.simtel"
+    )
+    assert (ended.code, ended.improper()) == (0, ""), ended
+    assert ended.stderr.count("can't decode byte") == 1
+    assert found
+
+
 @settings(deadline=None, max_examples=200 if IS_LONG else 5, suppress_health_check=list(HealthCheck))
 @given(
     start=st.sampled_from([b"", b"\x37\x8a\x1f\xd4", b"\xd4\x1f\x8a\x37", b"\x1f\x8b\x08\0", b"\x28\xb5\x2f\xfd"]),
