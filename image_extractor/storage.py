@@ -366,7 +366,10 @@ def _check_format(file, path):
 
 
 def check_kinds(file):
-    """Raise DatasetError unless tables are there, and are tables: other nodes could hold Python objects."""
+    """Raise DatasetError unless tables are there, and are tables: other nodes could hold Python objects.
+
+    Of mapped storage, every telescope must have its array of images.
+    """
     nodes = [file.root[row_types.TEL_TABLE], file.root[row_types.RUN_TABLE]]
     for group in events_groups(file):
         found = events_tables(group).values()
@@ -376,6 +379,12 @@ def check_kinds(file):
     for node in nodes:
         if not isinstance(node, tables.Table):
             raise DatasetError(f"{file.filename}: {node._v_pathname} is no table")
+    for group in events_groups(file):
+        if any("tel_map" in table.colnames for table in events_tables(group).values()):
+            missing = set(file.root[row_types.TEL_TABLE].col("tel_id").tolist()) - set(image_arrays(group))
+            if missing:
+                damage = f"damaged: {group._v_pathname}: the images of telescope {min(missing)} are missing"
+                raise DamagedDatasetError(file.filename, damage)
 
 
 def events_groups(file):

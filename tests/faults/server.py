@@ -134,11 +134,15 @@ def exit_code(call, *arguments):
 
 def fork_instead(path, arguments, descriptors):
     """Take the place of multiprocessing's function that starts a Python with -c CODE, and these descriptors open."""
+    # a new program does not call what is to be done at a fork, in which an interruption would be lost
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     child = os.fork()
     if child:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return child
     arm()
     reset_signals()
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
     null = os.open(os.devnull, os.O_RDWR)
     for number in map(int, os.listdir("/proc/self/fd")):  # noqa: PTH208 - what is open, an instant ago
         if number > STDERR and number not in (null, *descriptors):

@@ -115,6 +115,23 @@ def test_refused_untouched(what, action, server, small_runs, config, dataset):
     assert list(dataset.parent.iterdir()) == [dataset]
 
 
+@pytest.mark.parametrize("action", ["append", "shuffle"])
+def test_dataset_without_the_images_of_a_telescope(action, server, small_runs, config, dataset):
+    """As a damaged block of its file may leave it."""
+    with tables.open_file(dataset, "a") as file:
+        file.remove_node("/E0/T2")
+    before = dataset.read_bytes()
+    if action == "append":
+        ended = server.run([small_runs[1], dataset, config], dataset.parent)
+        assert (ended.code, len(ended.errors), ended.improper()) == (2, 1, ""), ended
+        assert "images of telescope 2 are missing" in ended.errors[0]
+    else:
+        with pytest.raises(DatasetError, match="images of telescope 2 are missing"):
+            merge.rewrite(dataset, seed=1)
+    assert dataset.read_bytes() == before
+    assert list(dataset.parent.iterdir()) == [dataset]
+
+
 class Touch:
     def __init__(self, path):
         self._path = path
