@@ -142,6 +142,7 @@ def _point(tel_map, first, n_images, path):
     with storage.damage(path):
         if (tel_map >= n_images).any():
             raise DamagedDatasetError(path, "damaged: events point to images that are not there")
+    if first.any():
         np.add(tel_map, first, out=tel_map, where=tel_map >= 0)
 
 
@@ -233,7 +234,7 @@ class _Builder:
         storage.append(self._runs, runs)
         for group, n_rows in counts.items():
             first = np.array([array.nrows for array in self._arrays[group].values()], np.int32)
-            n_images = np.array([n_rows.get(name, 0) for name in self._arrays[group]])
+            n_images = np.array([n_rows.get(name, 0) for name in self._arrays[group]], np.int32)
             for name in filter(n_rows.get, self._arrays[group]):
                 storage.copy_images(_leaf(part, group, name, tables.EArray, n_rows[name]), self._arrays[group][name])
             for name in filter(n_rows.get, row_types.EVENTS_TABLES):

@@ -88,6 +88,7 @@ def make_dataset(folder, telescopes, n_rows):
                 block[name] = random.normal(size=len(block))
             block["tel_map"][random.random(block["tel_map"].shape) < 0.7] = -1
             table.append(block)
+        file.root.Run_Table.modify_column(0, column=[n_rows], colname="events_written")
     return dataset
 
 

@@ -160,6 +160,24 @@ def test_damaged_file(file, damage, server, small_runs, config, tmp_path, record
     tally.finish()
 
 
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("file", ["calib_events.simtel.gz", "extracted_pedestals.simtel.zst"])
+def test_damaged_file_without_showers(file, damage, server, config, tmp_path, record_property):
+    """It is named, for its damage or for what it lacks, and never taken for a run with events."""
+    if not IS_LONG:
+        pytest.skip("real files in the long part only")
+    data, bench = real_file(file).read_bytes(), Bench(server, tmp_path / "in", config)
+    _, sound = bench.convert(data, file)
+    tally = Tally(record_property, f"{file}: {damage}")
+    for place, damaged in chosen(damages(data, damage), 3):
+        ended, found = bench.convert(damaged, file)
+        if ended.improper() or ended.code != 1 or len(ended.errors) != 1 or found not in (None, sound):
+            tally.lost(place, f"{ended}")
+        else:
+            tally.survived("without showers" if "no file has" in ended.errors[0] else "named")
+    tally.finish()
+
+
 INTEGERS = [b"\xff\xff\xff\xff", b"\xff\xff\xff\x7f", b"\0\0\0\x80", b"\0\0\0\x10", b"\0\0\1\0", b"\0\0\0\0"]
 
 
