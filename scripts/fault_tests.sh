@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Disturb runs of the command in every way the tests know, and print what was tried, survived and lost.
 #   scripts/fault_tests.sh [--quick | --limit N] [arguments of pytest]
-# --quick: a few cases of each campaign, as in the normal tests; --limit N: N cases of each; else all, in about 50 minutes of processor time.
+# --quick: a few cases of each campaign, as in the normal tests; --limit N: N cases of each; else all, in about an hour of processor time.
 # PYTHON chooses the interpreter (default: python3); it needs this project installed with its extra [test].
 set -euo pipefail
 cd "$(dirname "$0")/.."
