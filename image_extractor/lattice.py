@@ -97,6 +97,12 @@ class Lattice:
         offsets = np.stack([low, np.stack([high[:, 0], low[:, 1]], 1), high, np.stack([low[:, 0], high[:, 1]], 1)], 1)
         return self.positions[:, np.newaxis] + offsets @ _axes(self.angle)
 
+    @cached_property
+    def areas(self):
+        """Areas of the pixels, float array (n_pixels,) [m2]."""
+        (x, y), (next_x, next_y) = (np.moveaxis(np.roll(self.corners, -step, axis=1), -1, 0) for step in (0, 1))
+        return (x * next_y - y * next_x).sum(axis=1) / 2
+
     def locate(self, points):
         """Find the pixels that points are in.
 

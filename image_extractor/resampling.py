@@ -22,7 +22,7 @@ from functools import cached_property
 import numpy as np
 from scipy import sparse
 
-from . import cell_loops, overlap
+from . import cell_loops, interpolation, overlap
 from .lattice import FOLD
 
 #: Cells whose weights are worked out at a time.
@@ -40,11 +40,9 @@ LEAST_SIDE = 8
 #: Interpolations of which pixels stand in the middle of cells, where the lattice lets them, to be broadened least.
 CENTRED = ("bilinear", "bicubic")
 
-#: A place without pixel, whatever the camera.
-NOWHERE = -(1 << 40)
-
-#: Directions of a hexagonal lattice, in steps along those at 0 and 60 degrees; any two of them span it.
-HEXAGONAL_BASES = [np.array(pair) for pair in (((1, 0), (0, 1)), ((0, 1), (-1, 1)), ((-1, 1), (1, 0)))]
+#: Rounds of balancing the weights of pixels at the edge, and the most that balancing scales one by.
+BALANCING_ROUNDS = 10
+MOST_SCALING = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,19 +172,22 @@ def methods_for(pixel_shape):
 
 
 def _nearest(lattice, origin, size, side):
-    weights = _by_cell(_constant, lattice, origin, size, side)
+    weights, _ = _by_cell(interpolation.constant, lattice, origin, size, side)
     return weights, weights
 
 
 def _bilinear(lattice, origin, size, side):
-    weights = _by_cell(_linear_hexagonal if lattice.fold == 6 else _linear_square, lattice, origin, size, side)
+    kernel = interpolation.linear_hexagonal if lattice.fold == 6 else interpolation.linear_square
+    weights, edge = _by_cell(kernel, lattice, origin, size, side)
+    weights = _balanced(weights, edge, lattice.areas / size**2)
     return weights, weights
 
 
 def _bicubic(lattice, origin, size, side):
     # times: weights below 0 would carry a mean beyond the times it is made of, so they are the bilinear ones
-    times = _bilinear(lattice, origin, size, side)[1]
-    return _by_cell(_cubic_hexagonal if lattice.fold == 6 else _cubic, lattice, origin, size, side), times
+    _, times = _bilinear(lattice, origin, size, side)
+    kernel = interpolation.cubic_hexagonal if lattice.fold == 6 else interpolation.cubic_square
+    return _by_cell(kernel, lattice, origin, size, side)[0], times
 
 
 def _rebinning(lattice, origin, size, side):
@@ -244,10 +245,12 @@ METHODS = {
 
 def _means(weights):
     """Scale each row to a sum of 1."""
-    total = weights.sum(axis=1)
-    return sparse.csr_array(
-        sparse.diags_array(np.divide(1, total, out=np.zeros_like(total), where=total > 0)) @ weights
-    )
+    return sparse.csr_array(sparse.diags_array(_inverse(weights.sum(axis=1))) @ weights)
+
+
+def _inverse(values):
+    """Return 1 / values, 0 where they are not above 0."""
+    return np.divide(1, values, out=np.zeros_like(values), where=values > 0)
 
 
 def _compact(weights):
@@ -281,21 +284,22 @@ def _centres(cell, origin, size, side):
     return origin + (np.column_stack(np.divmod(cell, side)) + 0.5) * size
 
 
-# -- interpolation: lattice coordinates of points to places around them and their weights ----------------------
+# -- the matrix of an interpolation --------------------------------------------------------------------------
 
 
 def _by_cell(kernel, lattice, origin, size, side):
-    """Make the matrix of a kernel: places, int array (n, k, 2), and weights (n, k) for points (n, 2).
+    """Make the matrix of a kernel of interpolation, and mark the cells at the edge: those that lack a pixel.
 
     Where a place holds no pixel, its weight goes to the pixel that the cell is in: the edge does not fade.
     """
-    blocks = []
+    blocks, edge = [], np.zeros(side**2, bool)
     for start in range(0, side**2, BLOCK_CELLS):
         cell = np.arange(start, min(start + BLOCK_CELLS, side**2))
         own, points = lattice.locate(_centres(cell, origin, size, side))
         row = np.flatnonzero(own >= 0)
         places, weights = kernel(points[row])
         pixel = lattice.pixel_at(places)
+        edge[start + row] = (pixel < 0).any(axis=1)
         pixel = np.where(pixel >= 0, pixel, own[row, np.newaxis])
         rows = np.broadcast_to(row[:, np.newaxis], pixel.shape)
         block = (weights.ravel(), (rows.ravel(), pixel.ravel()))
@@ -303,63 +307,24 @@ def _by_cell(kernel, lattice, origin, size, side):
     weights = sparse.vstack(blocks, format="csr")
     weights.data[np.abs(weights.data) < 1e-9] = 0  # of points that coincide with pixels
     weights.eliminate_zeros()
-    return weights
+    return weights, edge
 
 
-def _constant(points):
-    """All of the weight to the pixel that the point is in."""
-    return np.full((len(points), 1, 2), NOWHERE), np.ones((len(points), 1))
+def _balanced(weights, edge, wanted):
+    """Scale pixels and cells by turns, until the rows of edge cells add up to 1 and each pixel to about what is wanted.
 
+    Where the camera cuts a pixel's surroundings, it depends on a few cells' centres being in or out how much a pixel
+    adds to an image. R. Sinkhorn, P. Knopp, Pacific J. Math. 21 (1967) 343; held back, since a pixel may have no cells.
 
-def _linear_hexagonal(points):
-    """Interpolate between the corners of the triangle of pixels that a point is in (barycentric weights)."""
-    floor = np.floor(points)
-    a, b = (points - floor).T
-    upper = a + b > 1
-    apex = np.where(upper[:, np.newaxis], (1, 1), (0, 0))
-    offsets = np.stack([apex, np.broadcast_to((1, 0), apex.shape), np.broadcast_to((0, 1), apex.shape)], axis=1)
-    weights = np.where(upper, (a + b - 1, 1 - b, 1 - a), (1 - a - b, a, b)).T
-    return floor[:, np.newaxis].astype(np.int64) + offsets, weights
-
-
-def _linear_square(points):
-    """Interpolate between four pixels."""
-    return _separable(points, 0, lambda t: np.stack([1 - t, t], axis=-1))
-
-
-def _cubic(points):
-    """Interpolate between sixteen pixels with cubic convolution; exact for polynomials up to the second degree.
-
-    R. G. Keys, IEEE Trans. Acoust. Speech Signal Process. 29 (1981) 1153, with a = -1/2.
+    edge : bool array (n_cells,)
+    wanted : float array (n_pixels,), sums of columns
     """
-
-    def weights(t):
-        outer, inner = (-t * (1 - t) ** 2 / 2, 1 + t**2 * (3 * t - 5) / 2)
-        t = 1 - t
-        return np.stack([outer, inner, 1 + t**2 * (3 * t - 5) / 2, -t * (1 - t) ** 2 / 2], axis=-1)
-
-    return _separable(points, -1, weights)
-
-
-def _cubic_hexagonal(points):
-    """Take the mean of the cubic convolutions along each two of the three lattice directions.
-
-    One pair of directions alone would do, but prefers the diagonal between them.
-    """
-    places, weights = [], []
-    for basis in HEXAGONAL_BASES:
-        found, weight = _cubic(points @ np.linalg.inv(basis))
-        places.append(found @ basis)
-        weights.append(weight / len(HEXAGONAL_BASES))
-    return np.concatenate(places, axis=1), np.concatenate(weights, axis=1)
-
-
-def _separable(points, first, weights_of):
-    """Multiply the weights along both axes; `first` is the offset of the first place from the point's floor."""
-    floor = np.floor(points)
-    weights = weights_of(points - floor)  # (n, axis, k)
-    n_points, _, k = weights.shape
-    steps = np.arange(first, first + k)
-    offsets = np.stack(np.meshgrid(steps, steps, indexing="ij"), axis=-1).reshape(-1, 2)
-    product = weights[:, 0, :, np.newaxis] * weights[:, 1, np.newaxis, :]
-    return floor[:, np.newaxis].astype(np.int64) + offsets, product.reshape(n_points, -1)
+    at_edge = sparse.diags_array(edge.astype(float)) @ weights
+    within = weights - at_edge
+    wanted = wanted - within.sum(axis=0)
+    of_pixel = np.ones(len(wanted))
+    for _ in range(BALANCING_ROUNDS):
+        of_cell = _inverse(at_edge @ of_pixel)
+        of_pixel = np.clip(wanted * _inverse(at_edge.T @ of_cell), 1 / MOST_SCALING, MOST_SCALING)
+    of_cell = _inverse(at_edge @ of_pixel)
+    return sparse.csr_array(within + sparse.diags_array(of_cell) @ at_edge @ sparse.diags_array(of_pixel))

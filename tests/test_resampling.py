@@ -1,5 +1,7 @@
 """Resampled cameras: charge is kept where promised, flat fields stay flat, light is where its x and y say."""
 
+import itertools
+
 import astropy.units as u
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 from test_images import CAMERAS, lattice, real_geometry
 
-from image_extractor import config, images, resampling
+from image_extractor import config, images, interpolation, resampling
 from image_extractor.errors import ConfigError, InputError
 
 CONSERVING = ["oversampling", "rebinning"]
@@ -162,15 +164,39 @@ def test_rebinning_keeps_density():
 def test_interpolations_are_as_exact_as_their_degree(shape, rotation):
     geometry = lattice(shape, rotation, 0.05, 14)
     x, y = positions(geometry).T
-    for method, degree in (("bilinear", 1), ("bicubic", 2)):
+    worst = {}
+    for method, degree in itertools.product(("bilinear", "bicubic"), (1, 2)):
         grid = images.pixel_grid(geometry, method)
         centres = cells(grid)
         inside = np.hypot(*centres.T) < 0.4
         light = (1 + 2 * x - y) ** degree
         found = grid.arrays(light[np.newaxis].astype(np.float32)).ravel()
-        np.testing.assert_allclose(
-            found[inside], ((1 + 2 * centres[:, 0] - centres[:, 1]) ** degree)[inside], atol=1e-4
-        )
+        error = found - (1 + 2 * centres[:, 0] - centres[:, 1]) ** degree
+        worst[method, degree] = np.abs(error[inside]).max()
+    assert worst["bilinear", 1] < 1e-5
+    assert worst["bicubic", 1] < 1e-5
+    # the cubic of hexagons is by a quarter the linear one
+    part = interpolation.TENSION if shape == "hexagon" else 0
+    assert worst["bicubic", 2] == pytest.approx(part * worst["bilinear", 2], abs=1e-5)
+
+
+def edge_sums(geometry, method):
+    """Return how much pixels at the edge of a hexagonal camera and the others add to an array, for each 1 in them."""
+    sums = images.pixel_grid(geometry, method).charge_weights.sum(axis=0)
+    points = positions(geometry)
+    n_near = np.array([len(near) for near in cKDTree(points).query_ball_point(points, 1.3 * pitch_of(geometry))])
+    return sums[n_near < 7], sums[n_near == 7]
+
+
+@pytest.mark.parametrize("camera", ["LSTCam", "FlashCam", "DigiCam"])
+def test_pixels_at_the_edge_weigh_as_much_as_others(camera):
+    """The centres of the few cells beyond the outermost pixels fall into the camera or not as it happens."""
+    at_edge, inside = edge_sums(real_geometry(camera), "bilinear")
+    by_chance, _ = edge_sums(real_geometry(camera), "bicubic")
+    assert inside.std() < 0.02 * inside.mean()
+    assert at_edge.mean() == pytest.approx(inside.mean(), rel=0.02)
+    assert at_edge.std() < 0.07 * inside.mean()
+    assert at_edge.std() < 0.6 * by_chance.std()
 
 
 def test_bicubic_is_sharper_than_bilinear():
