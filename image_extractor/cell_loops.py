@@ -5,8 +5,6 @@ the processor at hand, of whatever width it has. They stand beside the loops, be
 looks at their own file only.
 """
 
-import functools
-
 import numpy as np
 from llvmlite import ir
 from numba import types
@@ -23,9 +21,9 @@ _INT32 = ir.IntType(32)
 #: Lets the processor multiply and add in one instruction, where it has one.
 _FUSED = ("contract",)
 
-#: Pixels of a cell that are added up at a time, so that no addition waits for the one before; the numbers of entries
-#: are multiples of it.
-STEP = 2
+#: Cells that are added up at a time, so that no addition waits for the one before: as many as fit into the registers of
+#: processors with half as long vectors, too.
+GROUP = 4
 
 
 # -- vectors; arrays are taken as flat, and places in them are counted in elements -------------------------------------
@@ -59,69 +57,92 @@ def _repeated(builder, number):
     )
 
 
+def _sums(builder, columns, pixel, weight, begin, end):
+    """Return GROUP vectors: c is the sum of weight[i] * columns[pixel[i] * LANES :], i from begin + c by GROUP."""
+    word = begin.type
+    totals = [cgutils.alloca_once(builder, _VECTOR) for _ in range(GROUP)]
+    for total in totals:  # the slot is made once for the whole function, and used for each group
+        builder.store(ir.Constant(_VECTOR, [0.0] * LANES), total)
+    with cgutils.for_range_slice(builder, begin, end, word(GROUP), intp=word) as (start, _):
+        for c, total in enumerate(totals):
+            i = builder.add(start, word(c))
+            first = builder.mul(builder.zext(builder.load(builder.gep(pixel, [i])), word), word(LANES))
+            factor = _repeated(builder, builder.load(builder.gep(weight, [i])))
+            product = builder.fmul(_load(builder, columns, first), factor, flags=_FUSED)
+            builder.store(builder.fadd(builder.load(total), product, flags=_FUSED), total)
+    return [builder.load(total) for total in totals]
+
+
+def _transposed(builder, vectors):
+    """Return the columns of a square of LANES x LANES."""
+    # A perfect shuffle of all numbers, first half and second half by turns, doubles the place of each: its bits turn by
+    # one. After as many shuffles as a row's number has bits, rows are columns.
+    half = LANES // 2
+    shuffles = [_lanes(h * half + i // 2 + LANES * (i % 2) for i in range(LANES)) for h in (0, 1)]
+    for _i in range(LANES.bit_length() - 1):
+        vectors = [
+            builder.shuffle_vector(vectors[i], vectors[i + half], shuffle) for i in range(half) for shuffle in shuffles
+        ]
+    return vectors
+
+
+def _store_rows(builder, vectors, target, to, step, n):
+    """Store the first n vectors, `step` elements apart."""
+    places = [to]
+    for i in range(1, LANES):
+        following = builder.add(places[-1], step)
+        places.append(builder.select(builder.icmp_unsigned("<", n.type(i), n), following, places[-1]))
+    # backwards, so that rows from n on, for which there is no place, are overwritten by the last one that has one
+    for vector, place in zip(reversed(vectors), reversed(places), strict=True):
+        _store(builder, vector, target, place)
+
+
 @intrinsic
-def _weighted_sum(_, columns, pixel, weight, begin, end, sums, to):
-    """Add up vectors: sums[to + l] = sum of weight[i] * columns[pixel[i] * LANES + l], i from begin to end.
+def _transpose(_, source, start, step, target, to):
+    """Turn a square of LANES x LANES: target[to + i * LANES + j] = source[start + j * step + i].
 
-    columns, weight, sums : float32 arrays; pixel : uint32 array; begin, end, to : uintp
-        `end - begin` is a multiple of STEP.
-    """
-
-    def generate(context, builder, signature, arguments):
-        columns, pixel, weight, sums = (_data(context, builder, signature.args[i], arguments[i]) for i in (0, 1, 2, 5))
-        begin, end, to = arguments[3], arguments[4], arguments[6]
-        totals = [cgutils.alloca_once(builder, _VECTOR) for _ in range(STEP)]
-        for total in totals:  # the slot is made once for the whole function, and used for each cell
-            builder.store(ir.Constant(_VECTOR, [0.0] * LANES), total)
-        with cgutils.for_range_slice(builder, begin, end, begin.type(STEP), intp=begin.type) as (start, _):
-            for k, total in enumerate(totals):
-                i = builder.add(start, begin.type(k))
-                first = builder.mul(builder.zext(builder.load(builder.gep(pixel, [i])), i.type), i.type(LANES))
-                factor = _repeated(builder, builder.load(builder.gep(weight, [i])))
-                product = builder.fmul(_load(builder, columns, first), factor, flags=_FUSED)
-                builder.store(builder.fadd(builder.load(total), product, flags=_FUSED), total)
-        _store(builder, functools.reduce(builder.fadd, map(builder.load, totals)), sums, to)
-        return context.get_dummy_value()
-
-    word = types.uintp
-    return types.void(columns, pixel, weight, word, word, sums, word), generate
-
-
-@intrinsic
-def _transpose(_, source, start, step, target, to, target_step, n):
-    """Turn a square of LANES x LANES: target[to + i * target_step + j] = source[start + j * step + i], for i < n.
-
-    source, target : float32 arrays; start, step, to, target_step, n : uintp
+    source, target : float32 arrays; start, step, to : uintp
     """
 
     def generate(context, builder, signature, arguments):
         source, target = (_data(context, builder, signature.args[i], arguments[i]) for i in (0, 3))
-        _, start, step, _, to, target_step, n = arguments
+        _, start, step, _, to = arguments
         vectors, place = [], start
         for _i in range(LANES):
             vectors.append(_load(builder, source, place))
             place = builder.add(place, step)
-        # A perfect shuffle of all numbers, first half and second half by turns, doubles the place of each: its bits
-        # turn by one. After as many shuffles as a row's number has bits, rows are columns.
-        half = LANES // 2
-        shuffles = [_lanes(h * half + i // 2 + LANES * (i % 2) for i in range(LANES)) for h in (0, 1)]
-        for _i in range(LANES.bit_length() - 1):
-            vectors = [
-                builder.shuffle_vector(vectors[i], vectors[i + half], shuffle)
-                for i in range(half)
-                for shuffle in shuffles
-            ]
-        places = [to]
-        for i in range(1, LANES):
-            following = builder.add(places[-1], target_step)
-            places.append(builder.select(builder.icmp_unsigned("<", n.type(i), n), following, places[-1]))
-        # backwards, so that rows from n on, for which there is no place, are overwritten by the last one that has one
-        for vector, place in zip(reversed(vectors), reversed(places), strict=True):
-            _store(builder, vector, target, place)
+        lanes = to.type(LANES)
+        _store_rows(builder, _transposed(builder, vectors), target, to, lanes, lanes)
         return context.get_dummy_value()
 
     word = types.uintp
-    return types.void(source, word, word, target, word, word, word), generate
+    return types.void(source, word, word, target, word), generate
+
+
+@intrinsic
+def _fill(_, columns, first, pixel, weight, group, target, to, step, n):
+    """Give LANES cells of n images their sums: of cells in groups from `group` on, to target[to + image * step + cell].
+
+    columns, weight, target : float32 arrays; first, pixel : uint32 arrays; group, to, step, n : uintp
+    """
+
+    def generate(context, builder, signature, arguments):
+        columns, first, pixel, weight, target = (
+            _data(context, builder, signature.args[i], arguments[i]) for i in (0, 1, 2, 3, 5)
+        )
+        group, to, step, n = arguments[4], *arguments[6:]
+        vectors = []
+        for g in range(LANES // GROUP):
+            begin, end = (
+                builder.zext(builder.load(builder.gep(first, [builder.add(group, group.type(g + i))])), group.type)
+                for i in (0, 1)
+            )
+            vectors += _sums(builder, columns, pixel, weight, begin, end)
+        _store_rows(builder, _transposed(builder, vectors), target, to, step, n)
+        return context.get_dummy_value()
+
+    word = types.uintp
+    return types.void(columns, first, pixel, weight, word, target, word, word, word), generate
 
 
 # -- the loops ----------------------------------------------------------------------------------------------------
@@ -154,34 +175,32 @@ def blend(values, first, pixel, weight, arrays):
     Parameters
     ----------
     values : float32 array (n_images, n_pixels)
-    first : uint32 array (n_cells + 1,)
-        Entries of cell i are first[i] to first[i + 1], a multiple of STEP in number.
+    first : uint32 array (n_groups + 1,)
+        Entries of group i are first[i] to first[i + 1]: for each of GROUP cells the first, then for each the second,
+        and so on. LANES cells in a row make up LANES / GROUP groups; the last LANES cells overlap with those before.
     pixel : uint32 array (n_entries,)
+        n_pixels: none.
     weight : float32 array (n_entries,)
     arrays : float32 array (n_images, n_cells)
         Written; LANES cells at least.
     """
-    n_pixels, n_cells = values.shape[1], arrays.shape[1]
-    width, lanes = -(-n_pixels // LANES) * LANES, np.uintp(LANES)
+    n_pixels, n_cells, n_groups = values.shape[1], arrays.shape[1], LANES // GROUP
+    width = (n_pixels // LANES + 1) * LANES
     rows, columns = np.zeros((LANES, width), np.float32), np.empty((width, LANES), np.float32)
-    sums = np.empty((LANES, LANES), np.float32)
     for start in range(0, len(values), LANES):
         n = min(LANES, len(values) - start)
         rows[:n, :n_pixels] = values[start : start + n]
         for low in range(0, width, LANES):
-            _transpose(rows, np.uintp(low), np.uintp(width), columns, np.uintp(low * LANES), lanes, lanes)
-        for tile in range(0, n_cells, LANES):
-            low = min(tile, n_cells - LANES)  # the last one overlaps
-            if first[np.uintp(low)] == first[np.uintp(low + LANES)]:
+            _transpose(rows, np.uintp(low), np.uintp(width), columns, np.uintp(low * LANES))
+        for group in range(0, len(first) - 1, n_groups):
+            low = min(group * GROUP, n_cells - LANES)
+            if first[np.uintp(group)] == first[np.uintp(group + n_groups)]:
                 for image in range(start, start + n):
                     for cell in range(low, low + LANES):
                         arrays[np.uintp(image), np.uintp(cell)] = 0
-                continue
-            for i in range(LANES):
-                begin, end = np.uintp(first[np.uintp(low + i)]), np.uintp(first[np.uintp(low + i + 1)])
-                _weighted_sum(columns, pixel, weight, begin, end, sums, np.uintp(i * LANES))
-            target = np.uintp(start * n_cells + low)
-            _transpose(sums, np.uintp(0), lanes, arrays, target, np.uintp(n_cells), np.uintp(n))
+            else:
+                target = np.uintp(start * n_cells + low)
+                _fill(columns, first, pixel, weight, np.uintp(group), arrays, target, np.uintp(n_cells), np.uintp(n))
 
 
 @compiled

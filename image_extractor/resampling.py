@@ -268,16 +268,20 @@ def _empty_lines(n_images, n_cells):
 
 
 def _entries(weights):
-    """Return a sparse array as :func:`cell_loops.blend` takes it: first entry of each cell, pixels, weights."""
+    """Return a sparse array as :func:`cell_loops.blend` takes it: first entries of groups of cells, pixels, weights."""
+    n_cells, n_pixels = weights.shape
+    start = np.minimum(np.arange(0, n_cells, cell_loops.LANES), n_cells - cell_loops.LANES)
+    cells = (start[:, np.newaxis] + np.arange(cell_loops.LANES)).reshape(-1, cell_loops.GROUP)
     n_entries = np.diff(weights.indptr)
-    # cells of too few pixels get more, of weight 0, which are among their own: what is NaN elsewhere is not spread
-    padded = -(-n_entries // cell_loops.STEP) * cell_loops.STEP
-    first = np.concatenate([[0], np.cumsum(padded)])
-    pixel = np.repeat(weights.indices[np.minimum(weights.indptr[:-1], weights.nnz - 1)], padded).astype(np.uint32)
-    weight = np.zeros(first[-1], np.float32)
-    place = np.arange(weights.nnz) + np.repeat(first[:-1] - weights.indptr[:-1], n_entries)
-    pixel[place], weight[place] = weights.indices, weights.data
-    return first.astype(np.uint32), pixel, weight
+    n_rows = n_entries[cells].max(axis=1)
+    first = np.concatenate([[0], np.cumsum(n_rows)])
+    cells = np.repeat(cells, n_rows, axis=0)
+    row = (np.arange(first[-1]) - np.repeat(first[:-1], n_rows))[:, np.newaxis]
+    # cells with fewer entries than others get more, of weight 0 and their own pixels: no NaN comes from elsewhere
+    place = np.minimum(weights.indptr[cells] + np.clip(row, 0, n_entries[cells] - 1), weights.nnz - 1)
+    pixel = np.where(n_entries[cells] > 0, weights.indices[place], n_pixels)
+    weight = np.where(row < n_entries[cells], weights.data[place], np.float32(0))
+    return (first * cell_loops.GROUP).astype(np.uint32), pixel.ravel().astype(np.uint32), weight.ravel()
 
 
 def _centres(cell, origin, size, side):

@@ -28,7 +28,7 @@ MAPPERS = {
 }
 DEMO = {"telescopes": "LST:1,MSTN:2,MSTF:2,SCT:2,SSTC:4,SSTA:4,SSTD:4", "energy": "0.2,30", "scatter": 250.0, "seed": 5}
 MIN_PIXELS = 5
-ROUNDS = 21
+ROUNDS = 151
 #: Images that are mapped at a time: arrays of a few MB, which get used memory again.
 BLOCK = 64
 
