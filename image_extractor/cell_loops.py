@@ -25,6 +25,9 @@ _FUSED = ("contract",)
 #: processors with half as long vectors, too.
 GROUP = 4
 
+#: Pixels side by side in a module of most square cameras; SCTCam numbers them as its cells are.
+ROW = 8
+
 
 # -- vectors; arrays are taken as flat, and places in them are counted in elements -------------------------------------
 
@@ -164,6 +167,26 @@ def place(values, cell, arrays):
         target[:] = 0
         for pixel in range(len(cell)):
             target[cell[np.uintp(pixel)]] = source[np.uintp(pixel)]
+
+
+@compiled
+def place_rows(values, pixel, arrays):
+    """Put each ROW pixels that follow each other into as many cells of their own.
+
+    Parameters
+    ----------
+    values : array (n_images, n_pixels)
+    pixel : int32 array (n_cells / ROW,)
+        The first of the pixels in each ROW cells; -1: none.
+    arrays : array (n_images, n_cells)
+        Written: 0 in cells without pixel.
+    """
+    for image in range(len(values)):
+        source, target = values[image], arrays[image]
+        for row in range(len(pixel)):
+            first, cell = pixel[np.uintp(row)], np.uintp(row * ROW)
+            for i in range(ROW):
+                target[cell + np.uintp(i)] = source[np.uintp(first + i)] if first >= 0 else 0
 
 
 @compiled

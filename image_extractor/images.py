@@ -48,12 +48,26 @@ class PixelGrid:
         returns : array (n_images, n_x, n_y) of the same dtype; 0 where the camera has no pixel
         """
         arrays = np.empty((len(values), self.shape[0] * self.shape[1]), values.dtype)
-        cell_loops.place(np.ascontiguousarray(values), self._cell, arrays)
+        values = np.ascontiguousarray(values)
+        if self._rows is None:
+            cell_loops.place(values, self._cell, arrays)
+        else:
+            cell_loops.place_rows(values, self._rows, arrays)
         return arrays.reshape(-1, *self.shape)
 
     @cached_property
     def _cell(self):
         return (self.array_x * self.shape[1] + self.array_y).astype(np.uint32)
+
+    @cached_property
+    def _rows(self):
+        """First pixel of each ROW cells, -1 if there is none; None where pixels don't come in such rows of modules."""
+        n_cells, row = self.shape[0] * self.shape[1], cell_loops.ROW
+        pixel = np.full(-(-n_cells // row) * row, -1, np.int32)
+        pixel[self._cell] = np.arange(len(self._cell))
+        pixel = pixel.reshape(-1, row)
+        is_row = (np.diff(pixel, axis=1) == 1).all(axis=1) | (pixel < 0).all(axis=1)
+        return np.ascontiguousarray(pixel[:, 0]) if is_row.all() and n_cells % row == 0 else None
 
     #: Peak times are laid out like charges.
     time_arrays = arrays
