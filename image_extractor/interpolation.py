@@ -5,6 +5,7 @@ returns places, int array (n, k, 2), and their weights, float array (n, k), whic
 """
 
 import functools
+import itertools
 import math
 
 import numpy as np
@@ -15,10 +16,6 @@ NOWHERE = -(1 << 40)
 #: Corners of a triangle of hexagonal pixels, and the way from a pixel to its neighbours, in steps along the lattice.
 CORNERS = np.array([(0, 0), (1, 0), (0, 1)])
 NEIGHBOURS = np.array([(1, 0), (0, 1), (-1, 1), (-1, 0), (0, -1), (1, -1)])
-
-#: Part of the linear interpolation in the cubic one of hexagonal pixels: less light swings below 0, which is lost where
-#: images are stored as unsigned numbers.
-TENSION = 0.25
 
 
 def constant(points):
@@ -34,9 +31,8 @@ def linear_hexagonal(points):
 def cubic_hexagonal(points):
     """Interpolate by a cubic in the triangle of pixels that a point is in: between twelve pixels.
 
-    A triangular Bezier patch (G. Farin, Comput. Aided Geom. Des. 3 (1986) 83), whose slopes at a pixel are those of the
-    plane fitted to its six neighbours, for TENSION those of the straight lines. Exact for planes; of polynomials of the
-    second degree, TENSION of the linear interpolation's error is left.
+    A triangular Bezier patch (G. Farin, Comput. Aided Geom. Des. 3 (1986) 83) whose slopes at a pixel are those of the
+    plane fitted to its six neighbours; exact for polynomials up to the second degree.
     """
     places, powers, coefficients = _cubic_patch()
     counts = 6 / np.prod([[math.factorial(power) for power in row] for row in powers], axis=1)
@@ -99,11 +95,10 @@ def _cubic_patch():
         return sum(cosine * value(place + neighbour) for cosine, neighbour in zip(cosines, NEIGHBOURS, strict=True)) / 3
 
     corners = {tuple(3 * unit[i]): value(CORNERS[i]) for i in range(3)}
-    sides = {}
-    for i, j in ((i, j) for i in range(3) for j in range(3) if i != j):
-        smooth = slope(CORNERS[i], CORNERS[j] - CORNERS[i])
-        straight = value(CORNERS[j]) - value(CORNERS[i])
-        sides[tuple(2 * unit[i] + unit[j])] = value(CORNERS[i]) + ((1 - TENSION) * smooth + TENSION * straight) / 3
+    sides = {
+        tuple(2 * unit[i] + unit[j]): value(CORNERS[i]) + slope(CORNERS[i], CORNERS[j] - CORNERS[i]) / 3
+        for i, j in itertools.permutations(range(3), 2)
+    }
     middle = {(1, 1, 1): 1.5 * np.mean([*sides.values()], axis=0) - 0.5 * np.mean([*corners.values()], axis=0)}
     patch = corners | sides | middle
     return places, np.array([*patch]), np.array([*patch.values()])

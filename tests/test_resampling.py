@@ -1,7 +1,5 @@
 """Resampled cameras: charge is kept where promised, flat fields stay flat, light is where its x and y say."""
 
-import itertools
-
 import astropy.units as u
 import numpy as np
 import pytest
@@ -13,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 from test_images import CAMERAS, lattice, real_geometry
 
-from image_extractor import config, images, interpolation, resampling
+from image_extractor import config, images, resampling
 from image_extractor.errors import ConfigError, InputError
 
 CONSERVING = ["oversampling", "rebinning"]
@@ -164,20 +162,15 @@ def test_rebinning_keeps_density():
 def test_interpolations_are_as_exact_as_their_degree(shape, rotation):
     geometry = lattice(shape, rotation, 0.05, 14)
     x, y = positions(geometry).T
-    worst = {}
-    for method, degree in itertools.product(("bilinear", "bicubic"), (1, 2)):
+    for method, degree in (("bilinear", 1), ("bicubic", 2)):
         grid = images.pixel_grid(geometry, method)
         centres = cells(grid)
         inside = np.hypot(*centres.T) < 0.4
         light = (1 + 2 * x - y) ** degree
         found = grid.arrays(light[np.newaxis].astype(np.float32)).ravel()
-        error = found - (1 + 2 * centres[:, 0] - centres[:, 1]) ** degree
-        worst[method, degree] = np.abs(error[inside]).max()
-    assert worst["bilinear", 1] < 1e-5
-    assert worst["bicubic", 1] < 1e-5
-    # the cubic of hexagons is by a quarter the linear one
-    part = interpolation.TENSION if shape == "hexagon" else 0
-    assert worst["bicubic", 2] == pytest.approx(part * worst["bilinear", 2], abs=1e-5)
+        np.testing.assert_allclose(
+            found[inside], ((1 + 2 * centres[:, 0] - centres[:, 1]) ** degree)[inside], atol=1e-4
+        )
 
 
 def edge_sums(geometry, method):
