@@ -5,12 +5,14 @@ For people who look at single events; a learner reads whole tables with another 
 
 import contextlib
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import tables
 
 from . import config, images, row_types, storage
 from .errors import ConfigError, DamagedDatasetError
+from .lattice import find_lattice
 
 
 @contextlib.contextmanager
@@ -66,10 +68,26 @@ class Camera:
         return arrays[..., self.pixels["array_x"] * scale_factor, self.pixels["array_y"] * scale_factor]
 
     def has_pixel(self, shape):
-        """Return a bool array of an array's shape, whatever its scale_factor: whether a cell belongs to a pixel."""
-        cells = np.zeros(self.shape, bool)
-        cells[self.pixels["array_x"], self.pixels["array_y"]] = True
-        return np.kron(cells, np.ones((shape[0] // self.shape[0], shape[1] // self.shape[1]), bool))
+        """Return a bool array of an array's shape, whatever its scale_factor: whether a cell belongs to a pixel.
+
+        With a mapping that resamples, whether its centre is in one.
+        """
+        return np.kron(self._has_pixel, np.ones((shape[0] // self.shape[0], shape[1] // self.shape[1]), bool))
+
+    @cached_property
+    def _has_pixel(self):
+        if self.is_lossless:
+            cells = np.zeros(self.shape, bool)
+            cells[self.pixels["array_x"], self.pixels["array_y"]] = True
+            return cells
+        first = np.array([self.attributes["first_cell_x_m"], self.attributes["first_cell_y_m"]])
+        centres = first + self.attributes["cell_size_m"] * np.argwhere(np.ones(self.shape, bool))
+        shape, area = str(self.attributes["pixel_shape"]), float(np.median(self.pixels["pix_area"]))
+        try:
+            lattice = find_lattice(self.pixels["pix_x"], self.pixels["pix_y"], shape, area)
+        except ValueError as err:
+            raise DamagedDatasetError(f"/{row_types.CAMERAS}/{self.name}", f"damaged: {err}") from err
+        return lattice.locate(centres)[0].reshape(self.shape) >= 0
 
     def geometry(self):
         """Return the ctapipe CameraGeometry of this entry."""

@@ -181,7 +181,8 @@ def draw_pair(array_axes, camera_axes, bar_axes, camera, array, pixels, quantity
     low, high = _limits(pixels if camera.is_lossless else np.append(pixels, array[array != 0]))
     colour_map = matplotlib.colormaps[colours].with_extremes(under=BELOW, bad=BELOW)
     # image[x, y], so x to the right takes the transpose
-    cells = np.ma.array(array, mask=~camera.has_pixel(array.shape)) if camera.is_lossless else array
+    # a cell at the edge may hold a part of a pixel although its centre is in none
+    cells = np.ma.array(array, mask=~camera.has_pixel(array.shape) & (array == 0))
     picture = array_axes.imshow(cells.T, origin="lower", cmap=colour_map, vmin=low, vmax=high, interpolation="nearest")
     angle = float(camera.attributes["axis_0_angle_deg"])
     turned = "" if abs(angle) < 0.05 else f", {angle:+.1f}° from camera x"

@@ -81,6 +81,7 @@ def layout(settings):
                 "mapping": settings["image"]["mapping"],
                 "array_shape": np.array(grid.shape, np.int32),
                 "axis_0_angle_deg": math.degrees(grid.angle),
+                **grid.attributes(),
             },
         )
     types = {"LST": [1, 2], "SST": [7]}

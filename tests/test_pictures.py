@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from made_dataset import ROOT, TELESCOPES, run_script, write_dataset
 
-from image_extractor import ImageExtractor
+from image_extractor import ImageExtractor, images
 from image_extractor.event_images import open_events
 from image_extractor.pictures import events_figure
 
@@ -127,13 +127,31 @@ def test_nothing_is_cut_off_or_overlaps(tmp_path):
 
 
 def test_a_mapping_that_resamples_says_so(tmp_path):
-    write_dataset(tmp_path / "made.h5", (12, 8))
+    write_dataset(tmp_path / "made.h5", (12, 8), image_mapping="bilinear")
     event = one_event(tmp_path / "made.h5")
-    for image in event.images:
-        image.camera.attributes["mapping"] = "bilinear"
     texts = [text.get_text() for text in event_figure(event).texts]
     assert sum("mapping bilinear: the camera shows the cells at its pixels' centres" in text for text in texts) == 3
     assert len(texts) == 4
+
+
+@pytest.mark.parametrize("mapping", ["nearest", "bicubic", "rebinning"])
+def test_resampled_cells_without_a_pixel_are_grey(tmp_path, mapping):
+    """In every panel alike, whatever the range of the others."""
+    write_dataset(tmp_path / "made.h5", (12, 8), image_mapping=mapping, image_mode="PIXELS_TIMING_2C")
+    event = one_event(tmp_path / "made.h5")
+    arrays, _, _ = panels(event_figure(event))
+    for index, axes in enumerate(arrays):
+        image = event.images[index // 2]
+        _, geometry = TELESCOPES[image.tel_id]
+        weights = images.pixel_grid(geometry, mapping).charge_weights
+        dark = (np.diff(weights.indptr) == 0).reshape(image.camera.shape).repeat(2, axis=0).repeat(2, axis=1)
+        masked = axes.images[0].get_array().mask.T
+        assert dark.any()
+        assert masked[dark].all()
+        # of what may hold light, at most an edge that is rounded to 0 is grey
+        assert not masked[~dark & (image.camera.has_pixel(dark.shape))].any()
+        if mapping != "rebinning":
+            assert np.array_equal(masked, dark)
 
 
 def test_title_is_the_truth(tmp_path):
