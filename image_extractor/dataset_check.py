@@ -346,10 +346,8 @@ class DarkCells:
         for telescope in dataset.tel_table:
             camera = dataset.cameras[telescope["camera"].decode()]
             if camera.is_lossless:
-                dark = np.ones(camera.shape, bool)
-                dark[camera.pixels["array_x"], camera.pixels["array_y"]] = False
-                factor = image["scale_factor"]
-                self._dark[int(telescope["tel_id"])] = dark.repeat(factor, axis=0).repeat(factor, axis=1)
+                shape = np.multiply(camera.shape, image["scale_factor"])
+                self._dark[int(telescope["tel_id"])] = ~camera.has_pixel(shape)
 
     def are_lit(self, tel_id, images):
         """Say of which images of a telescope they are not 0, bool array (n_images,)."""
