@@ -232,7 +232,7 @@ class ImageExtractor:
                 shower, index = event.simulation.shower, event.index
                 energy_bin = selection.energy_bin(index.event_id, shower.energy.to_value("TeV"))
                 reconstructed = selection.reconstructed_energy(index.event_id)
-                part.add(energy_bin, (*_truth(index, shower), reconstructed), dl1)
+                part.add(energy_bin, (*_truth(index, shower), reconstructed, 0), dl1)
             if progress and selection.n_read - n_reported >= 10:
                 progress(selection.n_read - n_reported, run.objects.stream.fraction)
                 n_reported = selection.n_read
@@ -286,7 +286,7 @@ class ImageExtractor:
 
 
 def _truth(index, shower):
-    """Return the EVENT_COLUMNS of an event but the reconstructed energy."""
+    """Return the EVENT_COLUMNS of an event but the reconstructed energy and run_index."""
     return (
         index.event_id,
         index.obs_id,

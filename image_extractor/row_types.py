@@ -8,7 +8,9 @@ import numpy as np
 #: Raise the second number when something is added, the first when a reader of old files would go wrong.
 #:
 #: - 1.0: first version.
-FORMAT_VERSION = "1.0"
+#: - 1.1: Events have run_index, directions are float64; Run_Table says what was read and how, Tel_Table has both focal
+#:   lengths, mirror area and own pointings; Events have tel_pointing where telescopes point elsewhere than the array.
+FORMAT_VERSION = "1.1"
 FORMAT_NAME = "image_extractor dataset"
 
 TEL_TABLE = "Tel_Table"
@@ -36,9 +38,10 @@ EVENT_COLUMNS = [
     ("core_y", "<f4", "m", "true core position, to the west"),
     ("h_first_int", "<f4", "m", "height of the first interaction"),
     ("mc_energy", "<f4", "TeV", "true energy"),
-    ("alt", "<f4", "rad", "true altitude of the shower direction"),
-    ("az", "<f4", "rad", "true azimuth of the shower direction, from north to east"),
+    ("alt", "<f8", "rad", "true altitude of the shower direction"),
+    ("az", "<f8", "rad", "true azimuth of the shower direction, from north to east"),
     ("reconstructed_energy", "<f4", "TeV", "of the bins_cuts_dict; NaN without one"),
+    ("run_index", "<i4", "", "row of this event's run in Run_Table"),
 ]
 RECON_LABEL = ("energy_reconstruction_bin_label", "<i4", "", "bin of the true energy in [energy_recon] [[bins]]")
 TEL_MAP_DESCRIPTION = "per row of Tel_Table: row of this event's image in T<tel_id>, -1 where it has none"
@@ -50,11 +53,14 @@ TEL_COLUMNS = [
     ("tel_y", "<f4", "m", "position on the ground, to the west"),
     ("tel_z", "<f4", "m", "position, up"),
     ("tel_type", "S16", "", "LST, MST, SCT or SST"),
-    ("run_array_direction", ("<f4", (2,)), "rad", "pointing of the first run: azimuth, altitude"),
+    ("run_array_direction", ("<f8", (2,)), "rad", "pointing of the first run: azimuth, altitude"),
     ("camera", "S64", "", "entry of /Cameras"),
     ("optics", "S64", "", "name of the telescope"),
     ("focal_length", "<f4", "m", "equivalent focal length"),
     ("n_pixels", "<i4", "", "pixels of the camera"),
+    ("effective_focal_length", "<f4", "m", "effective focal length, NaN where the file has none"),
+    ("mirror_area", "<f4", "m2", "area of the mirror"),
+    ("pointing", ("<f8", (2,)), "rad", "this telescope's own pointing in the first run: azimuth, altitude"),
 ]
 
 RUN_COLUMNS = [
@@ -74,8 +80,8 @@ RUN_COLUMNS = [
     ("min_viewcone_radius", "<f4", "deg", "inner radius of the view cone"),
     ("max_viewcone_radius", "<f4", "deg", "outer radius of the view cone"),
     ("diffuse", "<i4", "", "1: directions fill the view cone"),
-    ("pointing_az", "<f4", "rad", "array pointing, azimuth"),
-    ("pointing_alt", "<f4", "rad", "array pointing, altitude"),
+    ("pointing_az", "<f8", "rad", "array pointing, azimuth"),
+    ("pointing_alt", "<f8", "rad", "array pointing, altitude"),
     ("atmosphere", "<i4", "", "number of the atmospheric model"),
     ("events_read", "<i8", "", "shower events in the file, or up to max_events written"),
     *((f"dropped_{reason}", "<i8", "", f"events not written: {reason.replace('_', ' ')}") for reason in REASONS),
@@ -83,8 +89,17 @@ RUN_COLUMNS = [
     ("calibration_events", "<i8", "", "pedestal and flasher events passed over"),
     ("images", "<i8", "", "telescope images written"),
     ("clipped_pixels", "<i8", "", "pixels (cells, if resampled) whose charge or time did not fit the dtype"),
+    ("negative_pixels", "<i8", "", "pixels (cells, if resampled) of negative charge, stored as 0 by an unsigned dtype"),
+    ("not_finite_pixels", "<i8", "", "pixels (cells, if resampled) whose charge or time is not finite"),
     ("bins_cuts_dict", "S255", "", "name of the dictionary file"),
     ("bins_cuts_dict_sha256", "S64", "", "its SHA-256"),
+    ("file_digest", "S64", "", "SHA-256 of the input's size, first and last MiB"),
+    ("max_events", "<i8", "", "events written of this file, at most; 0: all"),
+    ("complete", "|u1", "", "1: the run was there to its end; 0: its file is cut, its whole events were kept"),
+    ("showers_read", "<i8", "", "simulated showers read, up to the last event written if max_events ended it"),
+    ("uses_read", "<i8", "", "uses of these showers (core positions) read, so many events were simulated"),
+    ("core_pos_mode", "<i4", "", "shape of the core scatter area, as sim_telarray numbers it"),
+    ("tracking_mode", "<i4", "", "0: the telescopes point to a fixed azimuth and altitude"),
 ]
 
 CAMERA_COLUMNS = [

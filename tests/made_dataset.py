@@ -143,6 +143,6 @@ def _write_events(writer, settings, array, primary, number, dictionary):
             for tel_id in tel_ids
         }
         event = 100 * (index + 1)
-        truth = (event, 4, primary, *random.uniform(-200, 200, 2), 2e4, energy, 1.2, 0.3, reconstructed)
+        truth = (event, 4, primary, *random.uniform(-200, 200, 2), 2e4, energy, 1.2, 0.3, reconstructed, 0)
         writer.add(energy_bin, truth, pixels)
         yield MadeEvent(4, event, primary, energy, pixels)
