@@ -38,7 +38,7 @@ def _what(start):
     """Return in words what a file is that begins with these bytes, '' if it may be a run."""
     if start.startswith(SYNC_MARKER_BIG_ENDIAN):
         return "EventIO of a machine with big-endian numbers, which this does not read"
-    if not start.startswith(SYNC_MARKER_LITTLE_ENDIAN):
+    if not SYNC_MARKER_LITTLE_ENDIAN.startswith(start[: len(SYNC_MARKER_LITTLE_ENDIAN)]):
         is_corsika = b"RUNH" in (start[:4], start[RECORD_MARK : RECORD_MARK + 4])
         return "CORSIKA particles, no simtel file" if is_corsika else "other"
     if len(start) < HEADER_SIZE:

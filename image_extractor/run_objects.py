@@ -78,6 +78,8 @@ class RunObjects:
         These two when the last event that was accepted came.
     is_complete : bool
         False where the file was found to be cut.
+    is_followed : bool
+        True where another run was found behind it.
     """
 
     def __init__(self, objects, kinds=KINDS, keep_truncated=False):
@@ -97,7 +99,7 @@ class RunObjects:
         self._last_type = None
         self._last_event_id = None
         #: The file ended; the closing block came; what is behind it is known; another run begins.
-        self._ended = self._closed = self._looked_behind = self._followed = False
+        self._ended = self._closed = self._looked_behind = self.is_followed = False
         #: Kinds of the parts of uses with an array event, and of those without.
         self._triggered_parts, self._untriggered_parts = set(), set()
 
@@ -123,7 +125,7 @@ class RunObjects:
     def _next(self):
         if not self._in_header and self._deferred:
             return self._deferred.popleft()
-        if self._ended or self._closed or self._followed:
+        if self._ended or self._closed or self.is_followed:
             return None
         one = self._objects.next()
         if one is None:
@@ -197,7 +199,7 @@ class RunObjects:
         self._beginning.append(one)
         if one.type == RUN_HEADER:
             self._objects.put_back(self._beginning)
-            self._followed = True
+            self.is_followed = True
 
     def _begin_use(self, one):
         if self._held:
@@ -243,7 +245,7 @@ class RunObjects:
         A run that another follows has none where it was extracted. The last one is taken for an extract where its
         compressed stream was closed properly after a whole event; a writer that dies leaves a block cut.
         """
-        if self._followed and not self._closed:
+        if self.is_followed and not self._closed:
             log.info("%s: no closing block, but another run follows", self._path)
         elif self._closed or not self.is_complete:
             self._look_behind()
@@ -272,7 +274,7 @@ class RunObjects:
             self._look_behind()
         finally:
             self.accepts = accepts
-        return self._followed
+        return self.is_followed
 
     def _look_behind(self):
         """Find what is behind the closing block: nothing, or another run."""
@@ -287,7 +289,7 @@ class RunObjects:
                     self._begin(one)
                 else:
                     raise self._damaged(f"behind the closing block of its run is an EventIO block of type {one.type}")
-                if self._followed:
+                if self.is_followed:
                     return
         except CutError as err:
             self._drop_torn_run(err)
@@ -296,6 +298,9 @@ class RunObjects:
             self._drop_torn_run(CutError("it ends within the header of a run"))
 
     def _drop_torn_run(self, err):
+        if self.stream.position == self._objects.position and not self._beginning:
+            self._end_by_cut(err)  # only the checksum of its compressed stream is missing
+            return
         message = f"{self._path}: truncated: behind the closing block of its run another one begins, which is cut"
         if not self._keeps or self._objects.goes_on():
             raise CutError(message) from err

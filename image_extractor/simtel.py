@@ -75,7 +75,7 @@ class SimTelRun(SimTelEventSource):
             super().__init__(input_url=path, **kwargs)
         self.objects = sim_tel_file._file
         self._identity = identity
-        self._finished = False
+        self._finished = self.is_alone = False
 
     def select(self, tel_ids, accepts):
         """Choose what iterating yields: these telescopes, and the events for which accepts(event_id, shower)."""
@@ -92,6 +92,8 @@ class SimTelRun(SimTelEventSource):
         """Raise InputError unless the whole run was there; see :meth:`RunObjects.check_end`."""
         with reading(self.input_url):
             self.objects.check_end()
+        if self.is_alone and self.objects.is_followed:
+            raise InputError(f"{self.input_url}: it holds more than one run, and only the first one was read")
 
     def check_unchanged(self):
         """Raise InputError if the file was changed or replaced while it was read."""
@@ -238,14 +240,16 @@ def open_runs(path, fast=False, on_truncated="refuse"):
 
 
 def open_run(path, fast=False):
-    """Open the first run of a simtel file, see :func:`open_runs`.
+    """Open a simtel file of one run, see :func:`open_runs`.
 
     Returns
     -------
     SimTelRun
-        It closes the file.
+        The first run. It closes the file; its :meth:`SimTelRun.check_end` refuses one with a further run.
     """
-    return next(iter(open_runs(path, fast)))
+    run = next(iter(open_runs(path, fast)))
+    run.is_alone = True
+    return run
 
 
 @functools.cache
