@@ -8,7 +8,7 @@ from .errors import InputError
 
 RECORD_MARK, HEADER_SIZE = 4, 16
 HISTOGRAMS = 100
-IACT = range(1200, 1217)
+IACT = range(1200, 1204)  # headers of runs, telescopes and showers; what follows may stand in a run too
 NEEDED = "give the file that sim_telarray wrote"
 
 
@@ -50,7 +50,13 @@ def foreign_kind(kind):
     """Return in words what a file is that has an object of this type before any run header, or an empty string."""
     if kind == HISTOGRAMS:
         return "histograms of sim_telarray (.hdata), no simtel file"
-    # an input card (1212) or atmosphere (1216) may stand in a run too
-    if kind in IACT and kind not in (1212, 1215, 1216):
+    if kind in IACT:
         return "a CORSIKA IACT file of photons that no telescope has seen yet, no simtel file"
     return ""
+
+
+def version_words(name, given, known):
+    """Say that an object is of a version that is not read; `known` are the first and last that are."""
+    first, last = min(known), max(known)
+    reads = f"{first} and newer" if given < first else f"up to {last}"
+    return f"format version {given} of {name}; this reads {reads}"

@@ -9,7 +9,7 @@ from eventio.histograms import Histograms
 from eventio.simtel.objects import MCShower
 
 from .errors import CutError, InputError
-from .foreign_files import foreign_kind, no_run
+from .foreign_files import foreign_kind, no_run, version_words
 
 log = logging.getLogger(__name__)
 
@@ -19,14 +19,17 @@ TELESCOPE_DESCRIPTIONS = range(2002, 2009)
 TELESCOPE_DATA, PARTICLES, PHOTOELECTRON_SUMS = 1204, 1205, 2026
 ARRAY_EVENT, TRIGGER, MC_SHOWER, MC_EVENT = 2010, 2009, 2020, 2021
 CALIBRATION_EVENT, CALIBRATION_PHOTOELECTRONS = 2028, 2034
-RUN_STATISTICS, MC_RUN_STATISTICS = 2024, 2025
+LASER_CALIBRATION, RUN_STATISTICS, MC_RUN_STATISTICS = 2023, 2024, 2025
 NESTED_HEADER_SIZE = 12
 #: Payload of what stands between the descriptions of telescopes, at most: in a sound file it is a shower.
 MOST_DEFERRED = 256 << 20
 
 #: With these a run begins; the first two may also stand within one.
 BEGINNINGS = (HISTORY, METADATA, RUN_HEADER)
-IN_HEADER = (*BEGINNINGS, MC_RUN_HEADER, INPUT_CARD, ATMOSPHERE, *TELESCOPE_DESCRIPTIONS)
+OF_TELESCOPES = (RUN_HEADER, MC_RUN_HEADER, *TELESCOPE_DESCRIPTIONS)
+IN_HEADER = (*BEGINNINGS, *OF_TELESCOPES, INPUT_CARD, ATMOSPHERE)
+#: First versions that hold all that ctapipe needs: the time shifts of pixels, the kind of trigger.
+FIRST_VERSIONS = {LASER_CALIBRATION: 2, TRIGGER: 2}
 #: May stand behind the block that closes a run; they say nothing of events.
 STATISTICS = (HISTOGRAMS, RUN_STATISTICS, MC_RUN_STATISTICS)
 #: Belongs to an event whose array data come later: kept, unparsed, until these are wanted.
@@ -95,7 +98,7 @@ class RunObjects:
         self._path = objects.path
         self._ready, self._held, self._beginning, self._deferred = deque(), [], [], deque()
         self._deferred_size = 0
-        self._in_header, self._has_run_header, self._seen_shower = True, False, False
+        self._in_header, self._is_simtel, self._has_run_header, self._seen_shower = True, False, False, False
         self._last_type = None
         self._last_event_id = None
         #: The file ended; the closing block came; what is behind it is known; another run begins.
@@ -139,10 +142,11 @@ class RunObjects:
     # -- the header ---------------------------------------------------------------------------------
 
     def _handle_in_header(self, one):
-        if not self._has_run_header and (what := foreign_kind(one.type)):
+        if not self._is_simtel and (what := foreign_kind(one.type)):
             raise no_run(self._path, what)
+        self._is_simtel |= one.type in OF_TELESCOPES
         if one.type == HISTOGRAMS:
-            raise self._damaged("the run ends before all its telescopes are described")
+            raise self._no_header()
         if one.type == RUN_HEADER and self._has_run_header:
             raise self._damaged("a run begins before all telescopes of the one before it are described")
         self._has_run_header |= one.type == RUN_HEADER
@@ -163,7 +167,7 @@ class RunObjects:
     def _no_header(self):
         if not self._has_run_header and self._last_type not in IN_HEADER:
             return no_run(self._path, "EventIO without the header of a run, no simtel file")
-        if self._deferred:
+        if self._deferred or self._last_type == HISTOGRAMS:
             return self._damaged("not all telescopes of the run are described")
         return CutError(f"{self._path}: truncated: it ends within the header of the run")
 
@@ -190,6 +194,7 @@ class RunObjects:
         elif kind in (MC_SHOWER, MC_EVENT):
             self._begin_use(one)
         else:
+            self._check_version(kind, one.header.version)
             self._ready.append(self._whole(one))
             self._closed |= kind == HISTOGRAMS
 
@@ -212,8 +217,7 @@ class RunObjects:
         else:
             self.n_showers += 1
             if self.primary_id == -1:
-                shower = MCShower(one.header, filehandle=io.BytesIO(one.payload().getvalue())).parse()
-                self.primary_id = shower["primary_id"]
+                self.primary_id = primary_of(one)
         self._ready.append(whole)
 
     def _held_kinds(self):
@@ -224,13 +228,20 @@ class RunObjects:
         self._triggered_parts.add(self._held_kinds())
         if self._keeps:  # who accepts counts: only what is whole
             one.payload()
-        self._last_event_id = _event_id(one.header, one.start(NESTED_HEADER_SIZE))
+        start = one.start(NESTED_HEADER_SIZE)
+        self._last_event_id = _event_id(one.header, start)
         if self.accepts is None or self.accepts(self._last_event_id, self.current_shower()):
+            self._check_version(int.from_bytes(start[:2], "little"), int.from_bytes(start[2:4], "little") >> 4)
             self.read_at_event = self.n_showers, self.n_uses
             self._ready += [*map(self._whole, self._held), self._whole(one)]
         else:
             one.skip()
         self._held.clear()
+
+    def _check_version(self, kind, version):
+        first = FIRST_VERSIONS.get(kind, 0)
+        if version < first:
+            raise InputError(f"{self._path}: {version_words(KNOWN_OBJECTS[kind].__name__, version, [first])}")
 
     def _whole(self, one):
         payload = one.payload()
@@ -332,6 +343,13 @@ class RunObjects:
     def close(self):
         """Close the file."""
         self._objects.close()
+
+
+def primary_of(shower):
+    """Return the primary id of a shower, the :class:`TopObject`."""
+    payload = io.BytesIO(shower.payload().getvalue())
+    shower.header.content_address = 0
+    return int(MCShower(shower.header, filehandle=payload).parse()["primary_id"])
 
 
 def _refuse(_event_id, _shower):

@@ -10,6 +10,7 @@ import functools
 import logging
 import os
 import re
+import struct
 import warnings
 from collections import Counter
 from pathlib import Path
@@ -22,10 +23,10 @@ from eventio.exceptions import WrongType
 from eventio.simtel import simtelfile
 
 from .errors import ConfigError, CutError, InputError, one_line
-from .foreign_files import refuse_foreign
+from .foreign_files import refuse_foreign, version_words
 from .input_files import why_no_file
 from .logs import quiet
-from .run_objects import KINDS, RunObjects
+from .run_objects import KINDS, MC_SHOWER, RunObjects, primary_of
 from .telescopes import telescope_type
 from .tested_versions import untested
 from .top_objects import TopObjects
@@ -36,12 +37,6 @@ quiet(f"{__name__}.SimTelRun")  # ctapipe's own chatter about each file
 #: How eventio says which versions of an object it reads.
 VERSION_REFUSED = re.compile(r"Unsupported version of (?P<object>\w+):(?P<known>.*?)(,| ) ?got:? (?P<given>\d+)")
 NUMBER = re.compile(r"\d+")
-#: What ctapipe misses in old versions of objects: the object, its version if that is known, and those that are read.
-KEYS_OF_VERSIONS = {
-    "teltrg_type_mask": ("TriggerInformation", None, [2]),
-    "tm_calib": ("LaserCalibration", None, [2]),
-}
-
 #: Columns of Run_Table that are fields of ctapipe's SimulationConfigContainer, and their units.
 SIMULATION_COLUMNS = {
     "corsika_version": None,
@@ -267,16 +262,16 @@ def run_class(fast):
 
 def first_primary(path):
     """Return the primary id of the first shower of a file, -1 if it has none."""
-    objects = RunObjects(TopObjects(path))
-    objects.begin_events()
+    objects = TopObjects(path)
     try:
         with reading(path):
-            for _ in objects:
-                if objects.primary_id != -1:
-                    break
+            while (one := objects.next()) is not None:
+                if one.type == MC_SHOWER:
+                    return primary_of(one)
+                one.skip()
     finally:
         objects.close()
-    return int(objects.primary_id)
+    return -1
 
 
 def describe_telescopes(run):
@@ -306,12 +301,11 @@ class reading:  # noqa: N801 - used as a with statement's verb
 
 def _what_is_wrong(err):
     """Say in the words of a user what a parser's exception means."""
-    if isinstance(err, StopIteration | EOFError):
+    if isinstance(err, StopIteration | EOFError | struct.error):
         return "damaged: a block of it holds less than it says"
     if version := VERSION_REFUSED.search(str(err)):
-        return _version(version["object"], int(version["given"]), [int(n) for n in NUMBER.findall(version["known"])])
-    if isinstance(err, KeyError) and err.args[0] in KEYS_OF_VERSIONS:
-        return _version(*KEYS_OF_VERSIONS[err.args[0]])
+        known = [int(number) for number in NUMBER.findall(version["known"])]
+        return version_words(version["object"], int(version["given"]), known)
     if isinstance(err, UnicodeError):
         return "damaged: what must be text in it is none"
     if isinstance(err, KeyError | IndexError):
@@ -319,14 +313,6 @@ def _what_is_wrong(err):
     if isinstance(err, AttributeError | TypeError | AssertionError | WrongType) or not str(err):
         return "damaged or incomplete: its blocks do not belong together"
     return f"damaged or incomplete: {one_line(err)}"
-
-
-def _version(name, given, known):
-    """Say that an object is of a version that is not read; given is None where it is not known."""
-    if given is None or given < min(known):
-        version = f"version {given}" if given is not None else "an old version"
-        return f"format {version} of {name}; this reads {min(known)} and newer"
-    return f"format version {given} of {name}; this reads up to {max(known)}"
 
 
 @contextlib.contextmanager

@@ -68,16 +68,17 @@ MADE = {
     ),
     "version 1 of the calibration": (
         lambda run: with_kind(run, 2023, lambda one: with_version(one, 1)),
-        "LaserCalibration; this reads 2 and newer",
+        "format version 1 of LaserCalibration; this reads 2 and newer",
     ),
     "version 1 of the trigger": (
         lambda run: with_kind(run, 2010, lambda one: inside(one, 2009, 1)),
-        "TriggerInformation; this reads 2 and newer",
+        "format version 1 of TriggerInformation; this reads 2 and newer",
     ),
     "a telescope not described": (
         lambda run: b"".join(one for i, one in enumerate(run) if i != [kind(o) for o in run].index(2005)),
-        "damaged: the run ends before all its telescopes are described",
+        "damaged: not all telescopes of the run are described",
     ),
+    "no run header": (lambda run: with_kind(run, 2000, lambda one: b""), "EventIO without the header of a run"),
     "no calibration": (lambda run: with_kind(run, 2023, lambda one: b""), "damaged or incomplete"),
 }  # fmt: skip
 
