@@ -248,6 +248,7 @@ STATUS_WORDS = {
     "known": "in the output already, skipped",
     "no telescope": "no selected telescope",
     "no shower": "no shower event",
+    "no event": "no event kept",
     "failed": "FAILED",
 }
 

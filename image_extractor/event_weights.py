@@ -2,18 +2,23 @@
 
 An event of energy E gets the weight target(E) / simulated(E), both fluxes: the standard weighting of the
 field, as pyirf has it (``pyirf.spectral.calculate_event_weights`` and ``PowerLaw.from_simulation``;
-https://github.com/cta-observatory/pyirf). The simulated flux of a run of N showers (uses counted) with
+https://github.com/cta-observatory/pyirf). The simulated flux of a run of N showers (uses counted; those that were read,
+up to the last event written) with
 E^index from E_min to E_max, over a scatter area A and the solid angle Omega of the view cone, in the time T is
 
     N (index + 1) E^index / (E_max^(index + 1) - E_min^(index + 1)) / (A Omega T).
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from .errors import DatasetError
+from .text_table import plural
+
+log = logging.getLogger(__name__)
 
 GAMMA, ELECTRON, PROTON = 0, 1, 101
 
@@ -56,8 +61,8 @@ class EventWeight:
     """A column of weights: events of the target spectrum that each simulated one stands for.
 
     With the default time of one second the sum over the events of a class is its rate [Hz]. Weights are those of
-    the whole production: a split table holds its share of that sum. A run that was cut short by --max_events
-    is weighted as if it were whole.
+    the whole production: a split table holds its share of that sum. A run that --max_events or a cut file ended
+    counts with the showers that were read.
 
     Attributes
     ----------
@@ -83,7 +88,14 @@ class EventWeight:
         return targets[primary]
 
     def check(self, runs):
-        """Raise DatasetError if a run's spectrum can't be weighted to its target."""
+        """Raise DatasetError if a run's spectrum can't be weighted to its target; warn of numbers that are not sure."""
+        unknown = runs[(runs["uses_read"] <= 0) & (runs["events_written"] > 0)]
+        if len(unknown):
+            log.warning(
+                "column %s: %s of an older format: all showers of their headers are taken to have been read",
+                self.name,
+                plural(len(unknown), "run"),
+            )
         for run in runs:
             if run["events_written"]:
                 _phase_space(run, self._diffuse(run["primary"]))
@@ -120,10 +132,15 @@ def simulated_flux(energy, runs, diffuse):
         low, high = float(run["energy_range_min"]), float(run["energy_range_max"])
         # energies are stored as float32, so one at the very edge may be a hair outside
         inside = (energy >= low * (1 - 1e-6)) & (energy <= high * (1 + 1e-6))
-        showers = float(run["n_showers"]) * float(run["shower_reuse"])
-        density = showers / _phase_space(run, diffuse)
+        density = n_simulated(run) / _phase_space(run, diffuse)
         total[inside] += density * _normalised_power(energy[inside], float(run["spectral_index"]), low, high)
     return total
+
+
+def n_simulated(run):
+    """Return how many showers, each use counted, a run (a row of Run_Table) simulated for the events that it has."""
+    from_header = float(run["n_showers"]) * float(run["shower_reuse"])
+    return float(run["uses_read"]) if run["uses_read"] > 0 else from_header
 
 
 def _normalised_power(energy, index, low, high):

@@ -1,11 +1,15 @@
 """Which files a name or wildcard stands for, and in which order: run2 before run10; and which are HDF5."""
 
 import glob
+import hashlib
 import os
 import re
 from pathlib import Path
 
 from .errors import ConfigError
+
+#: Bytes at either end of an input by which it is known again.
+ENDS = 1 << 20
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
@@ -29,6 +33,23 @@ def find_files(pattern):
     if not names:
         raise ConfigError(f"{pattern}: no file matches; give a file or a quoted wildcard such as 'data/*.gz'")
     return sorted(map(Path, names), key=natural_order)
+
+
+def digest(path):
+    """Return the SHA-256 of a file's size and of its first and last MiB, hexadecimal: by it an input is known again."""
+    found = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        found.update(size.to_bytes(8, "little"))
+        found.update(file.read(ENDS))
+        file.seek(max(size - ENDS, 0))
+        found.update(file.read(ENDS))
+    return found.hexdigest()
+
+
+def name_bytes(path):
+    """Return the name of a file as Run_Table has it: bytes, for not every name is UTF-8."""
+    return os.fsencode(Path(path).name)
 
 
 def is_hdf5(path):

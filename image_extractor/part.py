@@ -1,4 +1,4 @@
-"""Writing the events of one run: a complete dataset of its own, in blocks of many events."""
+"""Writing the events of one file: a complete dataset of its own, in blocks of many events."""
 
 import datetime
 import importlib.metadata
@@ -41,6 +41,13 @@ class PartWriter:
         New and empty.
     settings : dict
     layout : ArrayLayout
+
+    Attributes
+    ----------
+    n_events : int
+        Events added.
+    n_images : {tel_id: int}
+        Images written.
     """
 
     def __init__(self, file, settings, layout):
@@ -59,8 +66,9 @@ class PartWriter:
         self._pending = defaultdict(list)
         self._pending_bytes = 0
         self.n_images = dict.fromkeys(layout.grids, 0)
-        self.n_clipped = 0
         self.n_events = 0
+        self._run = Counter()
+        self._run_rows = []
         self._rows = defaultdict(Counter)
         self._create_nodes()
 
@@ -113,17 +121,19 @@ class PartWriter:
         energy_bin : int
             Group (gh_class) or label (energy_recon).
         values : tuple
-            The EVENT_COLUMNS.
+            The EVENT_COLUMNS but the last, run_index.
         dl1 : {tel_id: ctapipe DL1CameraContainer}
             Images of selected telescopes, at least one.
         """
         index = energy_bin if self._settings["mode"] == "gh_class" else 0
+        values = (*values, len(self._run_rows))
         if self._settings["mode"] == "energy_recon":
             values = (*values, energy_bin)
         pixels = {tel_id: (camera.image, camera.peak_time) for tel_id, camera in dl1.items()}
         self._pending[index].append((values, pixels))
         self._pending_bytes += sum(map(self._image_size.get, dl1)) if self._mapped else self._dtype.itemsize
         self.n_events += 1
+        self._run["events_written"] += 1
         if self._pending_bytes >= BLOCK_BYTES:
             self.flush()
 
@@ -150,6 +160,7 @@ class PartWriter:
                 stored = self._stored_images([events[row][1][tel_id] for row in where], grid)
                 self._place(path, rows, where, position, tel_id, stored)
                 self.n_images[tel_id] += len(where)
+                self._run["images"] += len(where)
         storage.append(self._file.get_node(path, row_types.EVENTS), rows)
         self._rows[path][row_types.EVENTS] += len(rows)
 
@@ -157,7 +168,7 @@ class PartWriter:
         charges = np.stack([charge for charge, _ in pixels])
         times = np.stack([time for _, time in pixels]) if images.has_timing(self._image["mode"]) else None
         stored, n_clipped = images.make_images(charges, times, grid, self._image)
-        self.n_clipped += int(n_clipped.sum())
+        self._run["clipped_pixels"] += int(n_clipped.sum())
         return stored
 
     def _place(self, path, rows, where, position, tel_id, stored):
@@ -172,12 +183,23 @@ class PartWriter:
             rows["trig_list"][where, position] = 1
             rows[name][where] = stored
 
-    def finish(self, run_row):
-        """Write the row of Run_Table, {column: value}, and counts of rows; call after the last :meth:`flush`."""
+    def run_counts(self):
+        """Return the counts of Run_Table that are known here, of the events added since the last :meth:`end_run`."""
+        self.flush()  # what is counted is written
+        return {name: self._run[name] for name in ("events_written", "images", "clipped_pixels")}
+
+    def end_run(self, values):
+        """Take the row of Run_Table, {column: value}, of the run whose events were added since the last call."""
+        self.flush()
+        self._run.clear()
         row = np.zeros(1, row_types.dtype(row_types.RUN_COLUMNS))
-        for name, value in run_row.items():
+        for name, value in values.items():
             row[name] = value.encode() if isinstance(value, str) else value
-        self._write_table("/", row_types.RUN_TABLE, row_types.RUN_COLUMNS, row)
+        self._run_rows.append(row)
+
+    def finish(self):
+        """Write Run_Table, and counts of rows; call after the last :meth:`end_run`."""
+        self._write_table("/", row_types.RUN_TABLE, row_types.RUN_COLUMNS, np.concatenate(self._run_rows))
         counts = json.dumps(self._rows)
         if len(counts) <= LARGEST_ATTRIBUTE:
             storage.set_attributes(self._file.root, {row_types.COUNTS: counts})

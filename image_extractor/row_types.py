@@ -47,6 +47,10 @@ RECON_LABEL = ("energy_reconstruction_bin_label", "<i4", "", "bin of the true en
 TEL_MAP_DESCRIPTION = "per row of Tel_Table: row of this event's image in T<tel_id>, -1 where it has none"
 TRIG_LIST_DESCRIPTION = "per row of Tel_Table: 1 where this event has an image, else 0"
 
+#: Column of Events, and attribute of the root, where a telescope points elsewhere than the array.
+TEL_POINTING = "tel_pointing"
+TEL_POINTING_DESCRIPTION = "per row of Tel_Table: azimuth and altitude of this telescope, NaN where it has no data"
+
 TEL_COLUMNS = [
     ("tel_id", "<i4", "", "telescope id; its images are in T<tel_id>"),
     ("tel_x", "<f4", "m", "position on the ground, to the north"),
@@ -112,6 +116,11 @@ CAMERA_COLUMNS = [
 ]
 
 
+def has_run_index(file):
+    """Say whether the events of an open dataset name their run: those of format 1.0 do not."""
+    return str(file.root._v_attrs["format_version"]) != "1.0"
+
+
 def image_name(tel_id):
     """Return the name of a telescope's images, array or column."""
     return f"T{tel_id}"
@@ -127,24 +136,46 @@ def dtype(columns):
     return np.dtype([(name, *kind) if isinstance(kind, tuple) else (name, kind) for name, kind, *_ in columns])
 
 
-def event_columns(settings, grids):
+def event_columns(settings, grids, own_pointings=False):
     """Return the columns of Events for these settings.
 
     grids : {tel_id: PixelGrid} of the selected telescopes, ascending
+    own_pointings : whether telescopes point elsewhere than the array
     """
     from . import images  # needs SciPy, which readers of datasets do without
 
+    n_tel = len(grids)
     columns = list(EVENT_COLUMNS)
     if settings["mode"] == "energy_recon":
         columns.append(RECON_LABEL)
-    if settings["storage_mode"] == "mapped":
-        return [*columns, ("tel_map", ("<i4", (len(grids),)), "", TEL_MAP_DESCRIPTION)]
-    columns.append(("trig_list", ("<u1", (len(grids),)), "", TRIG_LIST_DESCRIPTION))
+    is_mapped = settings["storage_mode"] == "mapped"
+    columns.append(("tel_map", ("<i4", (n_tel,)), "", TEL_MAP_DESCRIPTION) if is_mapped else _trig_list(n_tel))
+    if own_pointings:
+        columns.append((TEL_POINTING, ("<f8", (n_tel, 2)), "rad", TEL_POINTING_DESCRIPTION))
+    if is_mapped:
+        return columns
     image = settings["image"]
     for tel_id, grid in grids.items():
         kind = (np.dtype(image["dtype"]), images.array_shape(grid, image))
         columns.append((image_name(tel_id), kind, "", f"image of telescope {tel_id}, zeros where it has none"))
     return columns
+
+
+def _trig_list(n_tel):
+    return "trig_list", ("<u1", (n_tel,)), "", TRIG_LIST_DESCRIPTION
+
+
+def described(dtype):
+    """Return the columns of a dtype of Events: with the units and descriptions that they have."""
+    known = {name: (unit, text) for name, _, unit, text in (*EVENT_COLUMNS, RECON_LABEL)}
+    known |= {
+        "tel_map": ("", TEL_MAP_DESCRIPTION),
+        "trig_list": ("", TRIG_LIST_DESCRIPTION),
+        TEL_POINTING: ("rad", TEL_POINTING_DESCRIPTION),
+    }
+    for name in dtype.names:
+        unit, text = known.get(name) or ("", f"image of telescope {name[1:]}, zeros where it has none")
+        yield name, dtype[name], unit, text
 
 
 def column_attributes(columns):

@@ -4,14 +4,14 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from . import row_types, storage
+from . import older_formats, row_types, storage
 from .errors import DatasetError, MissingNameError
 from .stored_images import image_shape
 
 #: Attributes of images that must agree among the files of one dataset.
 COMMON = ("image_mode", "mapping", "scale_factor")
 
-#: Scalar columns of Events that are kept in memory: 52 bytes an event.
+#: Scalar columns of Events that are kept in memory: 64 bytes an event; run_index is the row of all files' runs.
 LABELS = [(name, kind) for name, kind, *_ in row_types.EVENT_COLUMNS] + [("energy_bin", "<i4")]
 
 
@@ -35,6 +35,10 @@ class Source:
         Whether images are in arrays of their own.
     attributes : dict
         Of the images: dtype, dim_order, scales, ...
+    runs : structured array
+        Run_Table of the file.
+    first_run : int
+        The first of them among the runs of the dataset.
     """
 
     path: str
@@ -46,6 +50,8 @@ class Source:
     energy_bin: int
     mapped: bool
     attributes: dict
+    runs: np.ndarray = None
+    first_run: int = 0
 
     @property
     def table_path(self):
@@ -106,9 +112,11 @@ def build(files, paths, table, view, telescopes, bins):
     for path in paths:
         with storage.open_dataset(path) as file:
             with storage.damage(path):
-                tel_table, run_table = file.root[row_types.TEL_TABLE][:], file.root[row_types.RUN_TABLE][:]
+                tel_table = older_formats.tel_table(file.root[row_types.TEL_TABLE][:])
+                run_table = older_formats.run_table(file.root[row_types.RUN_TABLE][:])
             chosen = choose_telescopes(tel_table, telescopes, path)
-            index.sources += _sources(file, path, table, tel_table, chosen, sum(map(len, telescope_rows)), bins)
+            found = _sources(file, path, table, tel_table, chosen, sum(map(len, telescope_rows)), bins)
+            index.sources += [replace(one, runs=run_table, first_run=sum(map(len, runs))) for one in found]
         telescope_rows.append(tel_table[chosen])
         runs.append(run_table)
     index.telescopes, index.runs = np.concatenate(telescope_rows), np.concatenate(runs)
@@ -250,8 +258,11 @@ def _read(files, source, view, bins):
     wanted = None if bins is None else [int(name[1:]) for name in bin_names(bins)]
     for first, block in table.all_blocks():
         rows = labels[first : first + len(block)]
-        for name, *_ in row_types.EVENT_COLUMNS:
-            rows[name] = block[name]
+        for name in rows.dtype.names:
+            if name in block.dtype.names:
+                rows[name] = block[name]
+        run = older_formats.run_index(block, source.runs)
+        rows["run_index"] = np.where(run >= 0, run + source.first_run, older_formats.UNKNOWN)
         rows["energy_bin"] = block[recon] if recon in block.dtype.names else source.energy_bin
         has = block["tel_map" if source.mapped else "trig_list"][:, source.positions].astype(np.int32)
         if not source.mapped:  # the image is in the row itself

@@ -2,13 +2,13 @@
 
 import hashlib
 import json
-from collections import Counter
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from . import config, row_types, storage
+from . import config, known_inputs, older_formats, row_types, storage
 from .errors import DamagedDatasetError, DatasetError
 
 #: Settings that may differ between the runs of a dataset: they only make the dictionary, or only say which events pass.
@@ -25,6 +25,8 @@ class Source:
     cameras: dict
     tables: set
     runs: list
+    known: dict
+    n_events: int
 
     @property
     def is_split(self):
@@ -39,11 +41,14 @@ def inspect(path):
         cameras = {node._v_name: node[:] for node in file.root[row_types.CAMERAS]._f_iter_nodes("Table")}
         names = {name for group in storage.events_groups(file) for name in storage.events_tables(group)}
         settings = config.loads(str(file.root._v_attrs["config"]), f"{path}: config")
+        rows = older_formats.run_table(file.root[row_types.RUN_TABLE][:])
         runs = [
-            (row["file_name"].decode(), int(row["run_number"]), int(row["primary"]))
-            for row in file.root[row_types.RUN_TABLE][:]
+            (os.fsdecode(row["file_name"]), int(row["run_number"]), int(row["primary"]))
+            for row in rows[["file_name", "run_number", "primary"]]
         ]
-        return Source(Path(path), settings, file.root[row_types.TEL_TABLE][:], cameras, names, runs)
+        telescopes, n_rows = older_formats.tel_table(file.root[row_types.TEL_TABLE][:]), n_events(counts(file))
+        known = known_inputs.known_runs(rows)
+        return Source(Path(path), settings, telescopes, cameras, names, runs, known, n_rows)
 
 
 def counts(file):
@@ -65,13 +70,9 @@ def counts(file):
     return found
 
 
-def known_runs(sources):
-    """Return {file name: {(run number, primary), ...}} of the runs that datasets hold."""
-    known = {}
-    for source in sources:
-        for name, *run in source.runs:
-            known.setdefault(name, set()).add(tuple(run))
-    return known
+def n_events(counts):
+    """Return the number of events that :func:`counts` tells of."""
+    return sum(n for rows in counts.values() for name, n in rows.items() if name in row_types.EVENTS_TABLES)
 
 
 def digest(tel_table, cameras):
@@ -83,47 +84,6 @@ def digest(tel_table, cameras):
         facts.update(name.encode())
         facts.update(np.ascontiguousarray(cameras[name]))
     return facts.hexdigest()[:16]
-
-
-def repeats(old, new):
-    """Return {path of a new dataset: name of a file before it that has some of its events too}.
-
-    Productions share run numbers, and so event numbers. Events are the same if their true showers are, too.
-    Tables are read only where a run number and primary come from two datasets, one run after the other.
-
-    old, new : lists of (path, [(file name, run number, primary), ...]); a new dataset has one run
-    """
-    counts = Counter(run for _, runs in (*old, *new) for run in {(number, primary) for _, number, primary in runs})
-    places = {}
-    for path, runs in (*old, *new):
-        for name, *run in runs:
-            if counts[tuple(run)] > 1:
-                places.setdefault(tuple(run), {}).setdefault(path, name)
-    found, trusted = {}, {path for path, _ in old}
-    for run, names in places.items():
-        seen = []
-        for path, name in names.items():
-            events = _showers(path, run)
-            twin = next((other for other, others in seen if not events.isdisjoint(others)), None)
-            if twin and path not in trusted:
-                found[path] = twin
-            else:
-                seen.append((name, events))
-    return found
-
-
-def _showers(path, run):
-    """Return the events of a run of a dataset as a set of bytes: event number and true shower."""
-    columns = [name for name, *_ in row_types.EVENT_COLUMNS if name != "reconstructed_energy"]
-    events = set()
-    with storage.damage(path), storage.open_dataset(path) as file:
-        for group in storage.events_groups(file):
-            for table in storage.events_tables(group).values():
-                is_run = (table.col("run_number") == run[0]) & (table.col("gamma_hadron_label") == run[1])
-                values = [table.col(name)[is_run] for name in columns]
-                rows = np.rec.fromarrays(values) if is_run.any() else []
-                events.update(row.tobytes() for row in rows)
-    return events
 
 
 def check_settings(source, settings):

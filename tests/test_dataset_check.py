@@ -238,7 +238,7 @@ DAMAGES = [
     ("dictionary", reconstructed_elsewhere, "reconstructed energy outside the bin in 1 row, first in row 1"),
     ("dictionary", reconstructed_lost, "no reconstructed energy in 1 row, though the run has a dictionary"),
     ("mapped", reconstructed_from_nowhere, "a reconstructed energy in 1 row, though the run has no dictionary"),
-    ("mapped", primary_wrong, "no run 4 (helium), of which there are 1 event"),
+    ("mapped", primary_wrong, "a run number or primary other than that of its run"),
     ("mapped", written_wrong, "run 4 (gamma): events_written is 31, the tables have 30"),
     ("mapped", written_wrong, "35 events read, but 5 dropped and 31 written"),
     ("all", images_wrong, "run 4 (proton): images is"),
