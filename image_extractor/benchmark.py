@@ -186,12 +186,14 @@ def facts(path):
     """Return [(run number, event number), ...] of the triggered events, and which focal length the file has."""
     from . import simtel
 
-    with simtel.open_run(path) as run:
-        events = []
-        run.select([], lambda event_id, shower: events.append((run.obs_id, event_id)))  # None: refused
-        for _ in run:
-            pass
-        return events, run.focal_length_choice.name
+    events = []
+    with simtel.open_runs(path) as runs:
+        for run in runs:
+            note = functools.partial(lambda obs_id, event_id, shower: events.append((obs_id, event_id)), run.obs_id)
+            run.select([], note)  # which returns None: refused
+            for _ in run:
+                pass
+    return events, run.focal_length_choice.name
 
 
 def in_process(function, *arguments):

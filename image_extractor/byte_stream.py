@@ -6,7 +6,7 @@ from pathlib import Path
 
 import zstandard
 
-from .errors import InputError
+from .errors import CutError, InputError, one_line
 
 try:  # takes a third of the time of zlib, and compares the same checksums
     from isal import isal_zlib as gzip_decoder
@@ -17,6 +17,7 @@ except ImportError:
 COMPRESSED_CHUNK = 1 << 17
 CHUNK = 1 << 20
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+SKIPPABLE = b"\x2a\x4d\x18"  # a zstd frame without content, behind a byte from 0x50 to 0x5f
 WITH_GZIP_HEADER = 31  # zlib's wbits
 DAMAGED = (OSError, zlib.error, gzip_decoder.error, zstandard.ZstdError)
 
@@ -25,7 +26,12 @@ class ByteStream:
     """Forward reading of a plain, .gz or .zst file, recognised by its first bytes.
 
     Every byte asked for is delivered, or InputError says what is wrong with the file: the end that is
-    missing, the checksum that differs.
+    missing (then it is a CutError), the checksum that differs.
+
+    Attributes
+    ----------
+    position : int
+        Decompressed bytes read or passed over.
     """
 
     def __init__(self, path):
@@ -34,11 +40,12 @@ class ByteStream:
         self.size = os.fstat(self._raw.fileno()).st_size
         magic = self._raw.read(4)
         self._raw.seek(0)
+        self.position = 0
         self.compressed = magic[:2] == GZIP or magic == ZSTD
         if magic[:2] == GZIP:
-            self._file = _FrameReader(self._raw, lambda: gzip_decoder.decompressobj(WITH_GZIP_HEADER), padding=b"\0")
+            self._file = _FrameReader(self._raw, lambda: gzip_decoder.decompressobj(WITH_GZIP_HEADER), _is_gzip, b"\0")
         elif magic == ZSTD:
-            self._file = _FrameReader(self._raw, lambda: zstandard.ZstdDecompressor().decompressobj())
+            self._file = _FrameReader(self._raw, lambda: zstandard.ZstdDecompressor().decompressobj(), _is_zstd)
         else:
             self._file = self._raw
 
@@ -50,16 +57,20 @@ class ByteStream:
     def fill_some(self, buffer):
         """Fill a writable buffer of bytes; return how many there were, fewer only at the end of the stream."""
         try:
-            return self._file.readinto(buffer)
+            n_read = self._file.readinto(buffer)
         except EOFError as err:
-            raise InputError(f"{self.path}: truncated: its compressed stream ends early") from err
+            raise CutError(f"{self.path}: truncated: its compressed stream ends early") from err
         except DAMAGED as err:
-            raise InputError(f"{self.path}: corrupt or unreadable: {err}") from err
+            raise InputError(f"{self.path}: corrupt or unreadable: {one_line(err)}") from err
+        except _TrailingBytesError as err:
+            raise InputError(f"{self.path}: damaged: behind its compressed content there is something else") from err
+        self.position += n_read
+        return n_read
 
     def fill(self, buffer):
         """Fill a writable buffer of bytes."""
         if self.fill_some(buffer) < len(buffer):
-            raise InputError(f"{self.path}: truncated: it ends within an EventIO block")
+            raise self._cut()
 
     def read_some(self, size):
         """Read up to `size` bytes; fewer only at the end of the stream."""
@@ -69,12 +80,12 @@ class ByteStream:
     def read(self, size):
         """Read exactly `size` bytes."""
         if not self.compressed and self._raw.tell() + size > self.size:  # a damaged length may be anything
-            raise InputError(f"{self.path}: truncated: it ends within an EventIO block")
+            raise self._cut()
         pieces, missing = [], size
         while missing > 0:  # memory for what is there, not for what a damaged length says
             pieces.append(self.read_some(min(missing, CHUNK)))
             if not pieces[-1]:
-                raise InputError(f"{self.path}: truncated: it ends within an EventIO block")
+                raise self._cut()
             missing -= len(pieces[-1])
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
@@ -84,9 +95,18 @@ class ByteStream:
             while size > 0:
                 size -= len(self.read(min(size, CHUNK)))
         elif self._raw.tell() + size > self.size:
-            raise InputError(f"{self.path}: truncated: it ends within an EventIO block")
+            raise self._cut()
         else:
             self._raw.seek(size, os.SEEK_CUR)
+            self.position += size
+
+    def seek(self, position):
+        """Go to a byte of a plain file."""
+        self._raw.seek(position)
+        self.position = position
+
+    def _cut(self):
+        return CutError(f"{self.path}: truncated: it ends within an EventIO block")
 
     def drain(self):
         """Read to the end, so that the checksums of the compressed stream are compared."""
@@ -99,14 +119,28 @@ class ByteStream:
         self._raw.close()
 
 
+class _TrailingBytesError(Exception):
+    """Behind a frame is something that is no frame."""
+
+
+def _is_gzip(start):
+    return GZIP.startswith(start[:2])
+
+
+def _is_zstd(start):
+    if 0x50 <= start[0] <= 0x5F:
+        return SKIPPABLE.startswith(start[1:4])
+    return ZSTD.startswith(start[:4])
+
+
 class _FrameReader:
     """Reads compressed frames (members of a gzip file) one after the other; a frame that is cut raises EOFError.
 
     Python's gzip is slower, and zstandard's own reader takes a cut frame for the end.
     """
 
-    def __init__(self, raw, new_frame, padding=b""):
-        self._raw, self._new_frame, self._padding = raw, new_frame, padding
+    def __init__(self, raw, new_frame, is_frame, padding=b""):
+        self._raw, self._new_frame, self._is_frame, self._padding = raw, new_frame, is_frame, padding
         self._frame = None
         self._data = memoryview(b"")
 
@@ -128,6 +162,8 @@ class _FrameReader:
                     raise EOFError
                 return False
             if self._frame is None or self._frame.eof:
+                if not self._is_frame(bytes(compressed[:4])):
+                    raise _TrailingBytesError
                 self._frame = self._new_frame()
             self._data = memoryview(self._frame.decompress(compressed))
         return True

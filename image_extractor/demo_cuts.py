@@ -33,35 +33,38 @@ def make_entries(files, bins, seed=0):
     """
     entries, file_of = {}, {}
     for file in files:
-        run_number, energies = true_energies(file)
-        if run_number in file_of:
-            raise InputError(f"{file}: run {run_number} is that of {file_of[run_number]} too: make two dictionaries")
-        file_of[run_number] = file
-        for event_id, energy in energies.items():
-            error = np.random.default_rng([seed, run_number, event_id]).normal(0, ENERGY_RESOLUTION)
-            reconstructed = float(energy * np.exp(error))
-            energy_bin = int(bins.find(reconstructed))
-            if energy_bin >= 0:
-                entries[run_number, event_id] = energy_bin, reconstructed
+        for run_number, energies in true_energies(file):
+            if run_number in file_of:
+                raise InputError(
+                    f"{file}: run {run_number} is that of {file_of[run_number]} too: make two dictionaries"
+                )
+            file_of[run_number] = file
+            for event_id, energy in energies.items():
+                error = np.random.default_rng([seed, run_number, event_id]).normal(0, ENERGY_RESOLUTION)
+                reconstructed = float(energy * np.exp(error))
+                energy_bin = int(bins.find(reconstructed))
+                if energy_bin >= 0:
+                    entries[run_number, event_id] = energy_bin, reconstructed
     return entries
 
 
 def true_energies(file):
-    """Return the run number of a simtel file and {event_id: true energy in TeV} of its triggered events."""
-    from .simtel import open_run
+    """Yield the run number and {event_id: true energy in TeV} of the triggered events of each run of a simtel file."""
+    from .simtel import open_runs
 
-    energies = {}
+    with open_runs(file) as runs:
+        for run in runs:
+            energies = {}
 
-    def note(event_id, shower):
-        energies[int(event_id)] = float(shower["energy"])
-        return False  # nothing of the event need be decoded
+            def note(event_id, shower, energies=energies):
+                energies[int(event_id)] = float(shower["energy"])
+                return False  # nothing of the event need be decoded
 
-    with open_run(file) as run:
-        run.select(run.subarray.tel, note)
-        for _ in run:
-            pass
-        run.check_end()
-        return int(run.obs_id), energies
+            run.select(run.subarray.tel, note)
+            for _ in run:
+                pass
+            run.check_end()
+            yield int(run.obs_id), energies
 
 
 def main(arguments=None):

@@ -6,12 +6,22 @@ Every message is one line a user can act on: what is wrong, where, what to do.
 import difflib
 
 
+def one_line(text, limit=200):
+    """Return what another library says in one line of at most `limit` characters."""
+    line = " ".join(str(text).split())
+    return line if len(line) <= limit else f"{line[: limit - 4]} ..."
+
+
 class ConfigError(ValueError):
     """A setting, argument or dictionary that can't be used; nothing was written."""
 
 
 class InputError(ValueError):
     """An input file that can't be converted whole; it is left out and named."""
+
+
+class CutError(InputError):
+    """An input file that ends too early; what is whole before could be kept."""
 
 
 class DatasetError(ValueError):

@@ -8,7 +8,6 @@ own parser. Relies on the inside of eventio and ctapipe: see tested_versions.py.
 import logging
 import struct
 from types import MappingProxyType
-from unittest.mock import patch
 
 import numpy as np
 from ctapipe.containers import (
@@ -29,6 +28,7 @@ from eventio.simtel import objects
 from eventio.simtel.simtelfile import SimTelFile
 
 from .logs import quiet
+from .run_objects import KINDS
 from .simtel import SimTelRun
 from .waveforms import calibrate, decode_differences
 
@@ -156,10 +156,12 @@ class FastRun(SimTelRun):
     Waveforms are in event.dl0, as there is no data volume reduction to pass through.
     """
 
-    def __init__(self, path, **kwargs):
-        with patch.dict(KNOWN_OBJECTS, {CameraOrganization.eventio_type: CameraOrganization}):  # for the run's header
-            super().__init__(path, **kwargs)
-        self.objects.kinds = {**KNOWN_OBJECTS, ArrayEvent.eventio_type: ArrayEvent, 1204: TelescopePhotons}
+    kinds = MappingProxyType(
+        {**KINDS, **{kind.eventio_type: kind for kind in (CameraOrganization, ArrayEvent, TelescopePhotons)}}
+    )
+
+    def __init__(self, *arguments, **kwargs):
+        super().__init__(*arguments, **kwargs)
         self._calibrations = {}
 
     def _generate_events(self):

@@ -139,12 +139,15 @@ def _simtel_blocks(path):
     type_of = {tel_id: name for name, ids in selected.items() for tel_id in ids}
 
     def blocks():
-        with simtel.open_run(path) as run:
-            run.select(tel_ids.tolist(), lambda event_id, shower: True)
-            for event in run:
-                has_image = np.isin(tel_ids, list(event.r1.tel))
-                yield np.array([event.index.obs_id]), np.array([event.index.event_id]), has_image[np.newaxis]
-            run.check_end()
+        with simtel.open_runs(path) as runs:
+            for run in runs:
+                if telescopes.select(run.subarray, "ALL") != selected:
+                    raise InputError(f"{path}: its runs have different telescopes: not to be counted together")
+                run.select(tel_ids.tolist(), lambda event_id, shower: True)
+                for event in run:
+                    has_image = np.isin(tel_ids, list(event.r1.tel))
+                    yield np.array([event.index.obs_id]), np.array([event.index.event_id]), has_image[np.newaxis]
+                run.check_end()
 
     return blocks(), [type_of[tel_id] for tel_id in tel_ids.tolist()]
 

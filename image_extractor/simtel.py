@@ -7,42 +7,40 @@ only warns.
 
 import contextlib
 import functools
-import io
 import logging
 import os
+import re
 import warnings
 from collections import Counter
 from pathlib import Path
+from types import MappingProxyType
+from unittest.mock import patch
 
 from ctapipe.core.provenance import Provenance
-from ctapipe.io import SimTelEventSource
-from eventio.base import KNOWN_OBJECTS, EventIOObject, check_sync_bytes, read_header
-from eventio.simtel.objects import MCShower
+from ctapipe.io import SimTelEventSource, simteleventsource
+from eventio.exceptions import WrongType
+from eventio.simtel import simtelfile
 
-from .byte_stream import GZIP, ByteStream
-from .errors import ConfigError, InputError
+from .errors import ConfigError, CutError, InputError, one_line
+from .foreign_files import refuse_foreign
 from .input_files import why_no_file
 from .logs import quiet
+from .run_objects import KINDS, RunObjects
 from .telescopes import telescope_type
 from .tested_versions import untested
+from .top_objects import TopObjects
 
 log = logging.getLogger(__name__)
 quiet(f"{__name__}.SimTelRun")  # ctapipe's own chatter about each file
 
-HISTOGRAMS = 100
-TELESCOPE_DATA, PARTICLES, PHOTOELECTRON_SUMS = 1204, 1205, 2026
-ARRAY_EVENT, TRIGGER, MC_SHOWER, MC_EVENT = 2010, 2009, 2020, 2021
-CALIBRATION_EVENT, CALIBRATION_PHOTOELECTRONS = 2028, 2034
-SYNC_SIZE = 4
-#: Bytes of an object that are believed without a look.
-LARGE = 64 << 20
-NESTED_HEADER_SIZE = 12
-
-#: Belongs to an event whose array data come later: kept, unparsed, until these are wanted.
-EVENT_PARTS = (TELESCOPE_DATA, PHOTOELECTRON_SUMS)
-#: Never used for images.
-PASSED_OVER = (PARTICLES, CALIBRATION_PHOTOELECTRONS)
-
+#: How eventio says which versions of an object it reads.
+VERSION_REFUSED = re.compile(r"Unsupported version of (?P<object>\w+):(?P<known>.*?)(,| ) ?got:? (?P<given>\d+)")
+NUMBER = re.compile(r"\d+")
+#: What ctapipe misses in old versions of objects: the object, its version if that is known, and those that are read.
+KEYS_OF_VERSIONS = {
+    "teltrg_type_mask": ("TriggerInformation", None, [2]),
+    "tm_calib": ("LaserCalibration", None, [2]),
+}
 
 #: Columns of Run_Table that are fields of ctapipe's SimulationConfigContainer, and their units.
 SIMULATION_COLUMNS = {
@@ -59,148 +57,25 @@ SIMULATION_COLUMNS = {
     "max_viewcone_radius": "deg",
     "diffuse": None,
     "atmosphere": None,
+    "core_pos_mode": None,
 }
-
-
-class RunObjects:
-    """The top-level EventIO objects of a run, in the place of eventio's EventIOFile.
-
-    Each object is read whole, so that a truncated one is noticed. Shower events are offered to
-    `accepts(event_id, shower)` on their headers; those it refuses are passed over undecoded.
-
-    Attributes
-    ----------
-    kinds : dict
-        Class of the objects of each type; eventio's own by default.
-    n_calibration : int
-        Pedestal and flasher events passed over.
-    primary_id : int
-        Primary of the first shower, -1 before it.
-    """
-
-    def __init__(self, path, start=0):
-        self.stream = ByteStream(path)
-        self.stream.skip(start)
-        self.kinds = KNOWN_OBJECTS
-        self.accepts = None
-        self.current_shower = None
-        self.n_calibration = 0
-        self.primary_id = -1
-        self._path = path
-        self._held, self._ready = [], []
-        self._last_type = None
-        self._seen_shower = self._ended = False
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        while not self._ready:
-            header = self._next_header()
-            if header is None:
-                self._ended = True
-                raise StopIteration
-            self._handle(header)
-        return self._ready.pop(0)
-
-    def _next_header(self):
-        sync = self.stream.read_some(SYNC_SIZE)
-        if not sync:
-            return None
-        if len(sync) < SYNC_SIZE:
-            raise InputError(f"{self._path}: truncated: it ends within an EventIO block")
-        check_sync_bytes(sync)
-        header = read_header(self.stream, offset=0, toplevel=True)
-        self._last_type = header.type
-        return header
-
-    def _handle(self, header):
-        kind = header.type
-        if kind in PASSED_OVER:
-            self.stream.skip(header.content_size)
-        elif kind == CALIBRATION_EVENT or (kind == ARRAY_EVENT and not self._seen_shower):
-            self.n_calibration += 1
-            self.stream.skip(header.content_size)
-        elif kind in EVENT_PARTS:
-            self._held.append(self._whole(header))
-        elif kind == ARRAY_EVENT:
-            self._offer(header)
-        else:
-            if kind in (MC_SHOWER, MC_EVENT):
-                self._held.clear()
-                self._seen_shower = True
-            self._ready.append(self._whole(header))
-
-    def _offer(self, header):
-        """Hand on an array event with all that belongs to it, if it is wanted."""
-        start = self.stream.read(min(NESTED_HEADER_SIZE, header.content_size))
-        if self.accepts is None or self.accepts(_event_id(header, start), self.current_shower()):
-            self._ready += [*self._held, self._whole(header, start)]
-        else:
-            self.stream.skip(header.content_size - len(start))
-        self._held.clear()
-
-    def _whole(self, header, start=b""):
-        if header.content_size > LARGE:  # or damaged: memory for what is there, not for what it says
-            payload = io.BytesIO(start + self.stream.read(header.content_size - len(start)))
-        else:
-            payload = io.BytesIO(bytes(header.content_size))
-            with payload.getbuffer() as buffer:  # read in place: events are large
-                buffer[: len(start)] = start
-                self.stream.fill(buffer[len(start) :])
-        header.content_address = 0
-        event_object = self.kinds.get(header.type, EventIOObject)(header, filehandle=payload)
-        if header.type == MC_SHOWER and self.primary_id == -1:
-            self.primary_id = MCShower(header, filehandle=io.BytesIO(payload.getvalue())).parse()["primary_id"]
-        return event_object
-
-    def check_end(self):
-        """Raise InputError unless the run is whole: it has its closing block, and its checksums agree.
-
-        Extracts of old runs have no closing block. One is taken for whole where its compressed
-        stream was closed properly after a whole event; a writer that dies leaves a block cut.
-        """
-        if self._last_type != HISTOGRAMS:
-            if not self._ended:  # eventio takes an object that promises more than it holds for the end of the file
-                raise InputError(f"{self._path}: damaged: an event in it is cut short")
-            if not (self.stream.compressed and self._last_type == ARRAY_EVENT):
-                raise InputError(f"{self._path}: truncated: the closing block of the run is missing")
-            log.warning("%s: no closing block; its stream is intact, so it is taken for an extract", self._path)
-        self.stream.drain()
-
-    def tell(self):
-        """Return 0: the run is read once, forward."""
-        return 0
-
-    def close(self):
-        """Close the file."""
-        self.stream.close()
-
-
-def _event_id(header, start):
-    """Return the event number, by eventio's rule: the trigger's, in old files also the array event's."""
-    if len(start) < NESTED_HEADER_SIZE:
-        return header.id
-    kind, trigger_id = int.from_bytes(start[:2], "little"), int.from_bytes(start[4:8], "little", signed=True)
-    return trigger_id if kind == TRIGGER and trigger_id != 0 else header.id
 
 
 class SimTelRun(SimTelEventSource):
     """One run: ctapipe's event source over :class:`RunObjects`.
 
-    Use as a context manager; iterate once; then call :meth:`check_end`.
+    Iterate once; then call :meth:`check_end`. As a context manager it closes the file at the end.
     """
 
-    def __init__(self, path, **kwargs):
-        with _unrecorded():
-            super().__init__(input_url=path, back_seekable=_is_gzip(path), **kwargs)
-        header_end = self.file_._file._next_header_pos
-        self.file_._file.close()
-        self.objects = RunObjects(path, header_end)
-        self._stat = _identity(path)
-        self.objects.current_shower = lambda: self.file_.current_mc_shower
-        self.file_._file = self.objects
-        self.start_pos = self.objects.tell()
+    #: Class of the EventIO objects of each type.
+    kinds = MappingProxyType(KINDS)
+
+    def __init__(self, path, sim_tel_file, identity, **kwargs):
+        with _unrecorded(), patch.object(simteleventsource, "SimTelFile", lambda *_, **__: sim_tel_file):
+            super().__init__(input_url=path, **kwargs)
+        self.objects = sim_tel_file._file
+        self._identity = identity
+        self._finished = self.is_alone = False
 
     def select(self, tel_ids, accepts):
         """Choose what iterating yields: these telescopes, and the events for which accepts(event_id, shower)."""
@@ -211,20 +86,33 @@ class SimTelRun(SimTelEventSource):
     def _generator(self):
         with reading(self.input_url):
             yield from super()._generator()
+        self._finished = True
 
     def check_end(self):
         """Raise InputError unless the whole run was there; see :meth:`RunObjects.check_end`."""
         with reading(self.input_url):
             self.objects.check_end()
+        if self.is_alone and self.objects.is_followed:
+            raise InputError(f"{self.input_url}: it holds more than one run, and only the first one was read")
 
     def check_unchanged(self):
         """Raise InputError if the file was changed or replaced while it was read."""
-        try:
-            same = _identity(self.input_url) == self._stat
-        except OSError:
-            same = False
-        if not same:
-            raise InputError(f"{self.input_url}: it changed while it was read: convert it when it is complete")
+        _check_unchanged(self.input_url, self._identity)
+
+    @property
+    def complete(self):
+        """False where the file is cut and what was whole before was kept; known when the run was read."""
+        return self.objects.is_complete
+
+    @property
+    def showers_read(self):
+        """Simulated showers read; up to the last event that came, if it was left there."""
+        return self.objects.n_showers if self._finished else self.objects.read_at_event[0]
+
+    @property
+    def uses_read(self):
+        """Uses of these showers (core positions) read, likewise."""
+        return self.objects.n_uses if self._finished else self.objects.read_at_event[1]
 
     @property
     def pointing(self):
@@ -243,22 +131,95 @@ class SimTelRun(SimTelEventSource):
             "primary": self.objects.primary_id,
             "pointing_az": azimuth,
             "pointing_alt": altitude,
+            "complete": self.complete,
+            "showers_read": self.showers_read,
+            "uses_read": self.uses_read,
+            "tracking_mode": self.file_.header["tracking_mode"],
             **values,
         }
 
 
-def open_run(path, fast=False):
-    """Open a simtel file.
+class SimTelRuns:
+    """The runs of a file, one after the other; a context manager that closes it at the end.
+
+    Iterating gives :class:`SimTelRun`; each is to be read before the next is asked for, which passes over what is
+    left of it.
+    """
+
+    def __init__(self, path, fast, on_truncated):
+        self.path = path
+        self._class, self._keeps = run_class(fast), on_truncated == "keep"
+        self._identity = _identity(path)
+        self._objects = TopObjects(path)
+        self._next = None
+        try:
+            self._next = self._open_next()
+        finally:
+            if self._next is None:
+                self.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def __iter__(self):
+        while self._next is not None:
+            run, self._next = self._next, None
+            yield run
+            with reading(self.path):
+                if run.objects.another_follows():
+                    self._next = self._open_further()
+
+    def _open_further(self):
+        try:
+            return self._open_next()
+        except CutError as err:
+            if not self._keeps:
+                raise
+            log.warning("%s, which is not the first one: nothing of it is kept", err)
+            return None
+
+    def _open_next(self):
+        objects = RunObjects(self._objects, self._class.kinds, self._keeps)
+        with reading(self.path), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with patch.object(simtelfile, "EventIOFile", lambda *_, **__: objects):
+                file = simtelfile.SimTelFile(self.path, skip_calibration=True)
+            objects.begin_events()
+            objects.current_shower = lambda: file.current_mc_shower
+            try:
+                return self._class(self.path, file, self._identity)
+            except RuntimeError:
+                run = self._class(self.path, file, self._identity, focal_length_choice="EQUIVALENT")
+                log.info("%s: no effective focal length, the equivalent one is used", self.path)
+                return run
+
+    def check_unchanged(self):
+        """Raise InputError if the file was changed or replaced while it was read."""
+        _check_unchanged(self.path, self._identity)
+
+    def close(self):
+        """Close the file."""
+        self._objects.close()
+
+
+def open_runs(path, fast=False, on_truncated="refuse"):
+    """Open a simtel file, which may hold several runs.
 
     Parameters
     ----------
     path : str or Path
     fast : bool
         Read it the fast way, if that was made for the installed ctapipe and eventio; see fast_simtel.py.
+    on_truncated : 'refuse' or 'keep'
+        Whether a file that is cut is an error, or gives the events that are whole before the cut, with a warning;
+        then its run is not `complete`.
 
     Returns
     -------
-    SimTelRun
+    SimTelRuns
         Old files have no effective focal length: they are opened with the equivalent one, which is logged.
 
     Raises
@@ -273,17 +234,22 @@ def open_run(path, fast=False):
         raise InputError(f"{path}: empty, zero bytes")
     if not os.access(path, os.R_OK):
         raise InputError(f"{path}: not readable")
-    with reading(path), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        if not SimTelEventSource.is_compatible(path):
-            raise InputError(f"{path}: not a simtel (EventIO) file")
-        new_run = run_class(fast)
-        try:
-            return new_run(path)
-        except RuntimeError:
-            run = new_run(path, focal_length_choice="EQUIVALENT")
-            log.info("%s: no effective focal length, the equivalent one is used", path)
-            return run
+    with reading(path):
+        refuse_foreign(path)
+    return SimTelRuns(path, fast, on_truncated)
+
+
+def open_run(path, fast=False):
+    """Open a simtel file of one run, see :func:`open_runs`.
+
+    Returns
+    -------
+    SimTelRun
+        The first run. It closes the file; its :meth:`SimTelRun.check_end` refuses one with a further run.
+    """
+    run = next(iter(open_runs(path, fast)))
+    run.is_alone = True
+    return run
 
 
 class _Runs:  # replaced by the reader of several runs
@@ -323,7 +289,8 @@ def run_class(fast):
 
 def first_primary(path):
     """Return the primary id of the first shower of a file, -1 if it has none."""
-    objects = RunObjects(path)
+    objects = RunObjects(TopObjects(path))
+    objects.begin_events()
     try:
         with reading(path):
             for _ in objects:
@@ -356,10 +323,32 @@ class reading:  # noqa: N801 - used as a with statement's verb
     def __exit__(self, kind, err, traceback):
         if err is None or isinstance(err, InputError | ConfigError) or not isinstance(err, Exception):
             return False
-        if isinstance(err, StopIteration | EOFError):
-            raise InputError(f"{self._path}: truncated: it ends within the header of the run") from err
-        reason = " ".join(str(err).split()) or "damaged or incomplete"
-        raise InputError(f"{self._path}: damaged or cut short: {type(err).__name__}: {reason}") from err
+        raise InputError(f"{self._path}: {_what_is_wrong(err)}") from err
+
+
+def _what_is_wrong(err):
+    """Say in the words of a user what a parser's exception means."""
+    if isinstance(err, StopIteration | EOFError):
+        return "damaged: a block of it holds less than it says"
+    if version := VERSION_REFUSED.search(str(err)):
+        return _version(version["object"], int(version["given"]), [int(n) for n in NUMBER.findall(version["known"])])
+    if isinstance(err, KeyError) and err.args[0] in KEYS_OF_VERSIONS:
+        return _version(*KEYS_OF_VERSIONS[err.args[0]])
+    if isinstance(err, UnicodeError):
+        return "damaged: what must be text in it is none"
+    if isinstance(err, KeyError | IndexError):
+        return "damaged or incomplete: something that others of its blocks refer to is not there"
+    if isinstance(err, AttributeError | TypeError | AssertionError | WrongType) or not str(err):
+        return "damaged or incomplete: its blocks do not belong together"
+    return f"damaged or incomplete: {one_line(err)}"
+
+
+def _version(name, given, known):
+    """Say that an object is of a version that is not read; given is None where it is not known."""
+    if given is None or given < min(known):
+        version = f"version {given}" if given is not None else "an old version"
+        return f"format {version} of {name}; this reads {min(known)} and newer"
+    return f"format version {given} of {name}; this reads up to {max(known)}"
 
 
 @contextlib.contextmanager
@@ -374,12 +363,16 @@ def _unrecorded():
         vars(provenance).pop("add_input_file", None)
 
 
+def _check_unchanged(path, identity):
+    try:
+        same = _identity(path) == identity
+    except OSError:
+        same = False
+    if not same:
+        raise InputError(f"{path}: it changed while it was read: convert it when it is complete")
+
+
 def _identity(path):
     """Return what is another when a file is written to, or replaced."""
     stat = Path(path).stat()
     return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
-
-
-def _is_gzip(path):
-    with Path(path).open("rb") as file:
-        return file.read(2) == GZIP

@@ -16,7 +16,7 @@ from eventio import EventIOFile
 from eventio.simtel.objects import ArrayEvent, CalibrationEvent
 from eventio.simtel.simtelfile import parse_array_event
 
-from image_extractor import ImageExtractor, fast_simtel, simtel
+from image_extractor import ImageExtractor, fast_simtel, run_objects, simtel
 from image_extractor.errors import InputError
 
 
@@ -170,7 +170,7 @@ def sub_objects(path, kinds):
 
     with EventIOFile(path) as file:
         for top in file:
-            if isinstance(top, ArrayEvent) or top.header.type == simtel.TELESCOPE_DATA:
+            if isinstance(top, ArrayEvent) or top.header.type == run_objects.TELESCOPE_DATA:
                 look(top)
     return found
 
@@ -193,7 +193,7 @@ def test_a_bright_image_without_its_true_image_is_left_out_as_ctapipe_does(plain
     changed = bytearray(data)
     changed[true_images[tel_id] : true_images[tel_id] + 2] = (1299).to_bytes(2, "little")  # a type nobody knows
     with EventIOFile(write(data)) as file:
-        sums = next(top for top in file if top.header.type == simtel.PHOTOELECTRON_SUMS)
+        sums = next(top for top in file if top.header.type == run_objects.PHOTOELECTRON_SUMS)
     place = sums.address + 8 + 4 * (tel_id - 1)
     changed[place : place + 4] = (2_000_000).to_bytes(4, "little")
     path = write(changed)
