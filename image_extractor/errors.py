@@ -50,3 +50,9 @@ class DamagedDatasetError(DatasetError):
 
     def __reduce__(self):
         return type(self), (self.path, self.damage)
+
+
+def one_line(text, limit=200):
+    """Return text, such as another library's message, in one line of at most `limit` characters."""
+    line = " ".join(str(text).split())
+    return line if len(line) <= limit else line[: limit - 3] + "..."

@@ -14,6 +14,7 @@ import pickle
 import socket
 import threading
 import time
+import traceback
 import uuid
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -64,7 +65,7 @@ def convert(extractor, task, progress=None):
             task.file, task.target, task.max_events, set(task.known), attributes, progress
         )
     except InputError as err:
-        return result | {"status": "failed", "reason": str(err)}
+        return result | {"status": "failed", "reason": str(err), "traceback": traceback.format_exc()}
 
 
 def _fingerprint(extractor, task):
