@@ -217,6 +217,7 @@ def _report(rows, layout, part, kind):
     return {
         "status": "written",
         **plain,
+        "complete": all(row["complete"] for row in rows),
         "images_by_type": by_type,
         "telescopes": kind,
         "runs": [[int(row["run_number"]), int(row["primary"])] for row in rows],

@@ -4,6 +4,7 @@ import glob
 import hashlib
 import os
 import re
+from collections import Counter
 from pathlib import Path
 
 from .errors import ConfigError
@@ -12,6 +13,9 @@ from .errors import ConfigError
 ENDS = 1 << 20
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+#: gzip, zstd, and the mark of an EventIO block in either byte order.
+SIMTEL_SIGNATURES = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\x37\x8a\x1f\xd4", b"\xd4\x1f\x8a\x37")
 
 
 def find_files(pattern):
@@ -52,10 +56,29 @@ def name_bytes(path):
     return os.fsencode(Path(path).name)
 
 
+def short_names(paths):
+    """Return {path as text: the shortest tail of it that tells it from the others}, the file's name for most."""
+    names, depth = {}, 1
+    parts = {str(path): Path(path).absolute().parts for path in paths}
+    while parts:
+        tails = {path: "/".join(pieces[-depth:]) for path, pieces in parts.items()}
+        counts = Counter(tails.values())
+        names |= {path: tail for path, tail in tails.items() if counts[tail] == 1 or depth >= len(parts[path])}
+        parts = {path: pieces for path, pieces in parts.items() if path not in names}
+        depth += 1
+    return names
+
+
 def is_hdf5(path):
     """Say whether a file begins like an HDF5 file."""
     with Path(path).open("rb") as file:
         return file.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE
+
+
+def may_be_simtel(path):
+    """Say whether a file begins like a simtel file, compressed or not."""
+    with Path(path).open("rb") as file:
+        return file.read(4).startswith(SIMTEL_SIGNATURES)
 
 
 def why_no_file(path):

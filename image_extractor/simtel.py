@@ -252,28 +252,6 @@ def open_run(path, fast=False):
     return run
 
 
-class _Runs:  # replaced by the reader of several runs
-    def __init__(self, path, fast, on_truncated):
-        self._run = open_run(path, fast)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        self._run.__exit__(*error)
-
-    def __iter__(self):
-        yield self._run
-
-    def check_unchanged(self):
-        self._run.check_unchanged()
-
-
-def open_runs(path, fast=False, on_truncated="refuse"):
-    """Open all runs of a file."""
-    return _Runs(path, fast, on_truncated)
-
-
 @functools.cache
 def run_class(fast):
     """Return the class of runs: FastRun, if it is wanted and was made for what is installed, or SimTelRun."""

@@ -14,6 +14,7 @@ import pickle
 import socket
 import threading
 import time
+import traceback
 import uuid
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -77,7 +78,7 @@ def convert(extractor, task, progress=None):
             return result | finished | {"resumed": True}
         return result | extractor.convert(task.file, task.target, task.options, {"fingerprint": fingerprint}, progress)
     except InputError as err:
-        return result | {"status": "failed", "reason": str(err)}
+        return result | {"status": "failed", "reason": str(err), "traceback": traceback.format_exc()}
 
 
 def _fingerprint(extractor, task):

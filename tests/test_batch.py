@@ -300,7 +300,7 @@ def test_an_interrupted_run_says_so_and_can_be_resumed(number, code, jobs, produ
     assert not list(parts.glob("*.tmp"))
     again = run_command(*arguments)
     assert again.returncode == 0
-    assert "written by an earlier run" in again.stderr
+    assert "converted by an earlier run: " in again.stderr
     assert content(output) == undisturbed
 
 
