@@ -266,17 +266,14 @@ def run_class(fast):
 
 
 def first_primary(path):
-    """Return the primary id of the first shower of a file, -1 if it has none."""
-    objects = RunObjects(TopObjects(path))
-    objects.begin_events()
-    try:
+    """Return the primary id of the first shower of a file, -1 if its first run has none."""
+    with open_runs(path) as runs:
+        objects = next(iter(runs)).objects
         with reading(path):
             for _ in objects:
                 if objects.primary_id != -1:
                     break
-    finally:
-        objects.close()
-    return int(objects.primary_id)
+        return int(objects.primary_id)
 
 
 def describe_telescopes(run):

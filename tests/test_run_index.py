@@ -60,7 +60,7 @@ def test_numbered_outputs_read_together(production, config, convert):
     """ImageDataset counts the runs of all files; column run_index leads to the row of `runs`."""
     output = convert(f"{production[0].parent}/*", config, "--files_per_output", 2, output="many.h5")
     names = f"{output.parent}/many_*.h5"
-    with ImageDataset(names, columns=("run_index", "obs_id", "primary"), telescopes="LST") as data:
+    with ImageDataset(names, table="Events", columns=("run_index", "obs_id", "primary"), telescopes="LST") as data:
         assert len(data.runs) == 4
         batch = data[:]
         runs = data.runs[batch["run_index"]]
