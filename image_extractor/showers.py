@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+#: Columns of Events that tell a shower.
+COLUMNS = ("run_number", "gamma_hadron_label", "event_number")
+
 #: sim_telarray numbers events 100 * shower + use.
 USES = 100
 

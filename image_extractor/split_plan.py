@@ -4,11 +4,13 @@ import numpy as np
 import tables
 
 from . import row_types, sources, storage
-from .showers import Shares, Showers
+from .showers import COLUMNS, Shares, Showers
 from .table_passes import blocks
 
 #: What tells a shower from one of the same number in another file of the same run number and primary.
 TRUTH = ("mc_energy",)
+
+LABEL = row_types.RECON_LABEL[0]
 
 
 class SplitPlan:
@@ -96,8 +98,10 @@ class SplitPlan:
             with storage.damage(path), storage.open_dataset(path, rows_only=True) as file:
                 groups = [group for group, rows in sources.counts(file).items() if rows.get(name)]
                 for group in groups:
-                    for rows in blocks(storage.leaf(file, group, name, tables.Table)):
-                        yield group, rows
+                    table = storage.leaf(file, group, name, tables.Table)
+                    columns = [*COLUMNS, *TRUTH, *({LABEL} & set(table.colnames))]
+                    for rows in blocks(table):
+                        yield group, rows[columns]
 
 
 def _bin_of(group):
@@ -108,5 +112,4 @@ def _bins_of(group, rows):
     """Return the energy bin of each event: the group's, or its label."""
     if group != "/":
         return _bin_of(group)
-    label = row_types.RECON_LABEL[0]
-    return rows[label] if label in rows.dtype.names else 0
+    return rows[LABEL] if LABEL in rows.dtype.names else 0
