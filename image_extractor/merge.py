@@ -12,7 +12,8 @@ import tables
 
 from . import older_formats, row_types, sources, storage
 from .errors import DamagedDatasetError, DatasetError
-from .table_passes import Append, Shuffle, Split, blocks, shares
+from .split_plan import SplitPlan
+from .table_passes import Append, Shuffle, Split, blocks
 from .workspace import workspace
 
 log = logging.getLogger(__name__)
@@ -44,10 +45,17 @@ def rewrite(path, seed=None, split=None):
     with workspace(path) as work:
         if split and sources.inspect(path).is_split:
             raise DatasetError(f"{path}: is split already")
-        build([path], path, work.folder, seed=seed, split=split)
+        build([path], path, work.folder, seed=seed, split=split, split_seed=_shuffle_seed(path))
 
 
-def build(paths, target, folder, *, seed=None, split=None, attributes=None, progress=None):
+def _shuffle_seed(path):
+    """Return the seed with which a dataset was shuffled, None if it was not: both passes at once use one seed."""
+    with storage.damage(path), storage.open_dataset(path) as file:
+        seed = getattr(file.root._v_attrs, "shuffle_seed", None)
+        return None if seed is None else int(seed)
+
+
+def build(paths, target, folder, *, seed=None, split=None, split_seed=None, attributes=None, progress=None):
     """Write a new dataset with the runs of others, in their order, and put it in the place of `target`.
 
     One file at a time is open, and nothing of it is kept: memory does not grow with their number.
@@ -56,7 +64,7 @@ def build(paths, target, folder, *, seed=None, split=None, attributes=None, prog
     ----------
     paths : list of str or Path
         Datasets of equal telescopes and settings. Events keep the split table they are in; the others
-        are shared out if `split` is given.
+        are shared out if `split` is given, all uses of a shower to one table.
     target : str or Path
     folder : str or Path
         For what is temporary, on the same file system as `target`.
@@ -64,6 +72,8 @@ def build(paths, target, folder, *, seed=None, split=None, attributes=None, prog
         Shuffle every table with it.
     split : dict, optional
         {'Training': 0.9, ...}.
+    split_seed : int, optional
+        Chooses the showers of each table; by default `seed`, or 0.
     attributes : dict, optional
         For the root.
     progress : callable, optional
@@ -72,8 +82,9 @@ def build(paths, target, folder, *, seed=None, split=None, attributes=None, prog
     split, target = check_fractions(split) if split else None, Path(target)
     scratch_path = Path(folder) / f"{target.name}.buckets{storage.TEMPORARY}"
     totals = _totals(paths)
+    plan = SplitPlan(paths, split, next((s for s in (seed, split_seed) if s is not None), 0)) if split else None
     with storage.replacing(target, folder) as file, storage.open_file(scratch_path, "w") as scratch:
-        builder = _Builder(file, scratch, totals.rows, seed, split)
+        builder = _Builder(file, scratch, totals.rows, seed, plan)
         with storage.open_dataset(totals.example) as example:
             builder.create_nodes(example, totals.own_pointings)
         for path in paths:
@@ -147,16 +158,6 @@ def _check_image_count(path, group, name, n_images):
         )
 
 
-def _leaf(file, group, name, kind, n_rows=None):
-    """Return a table or array of a source; raise DatasetError unless it is there and has (if given) so many rows."""
-    with storage.damage(file.filename):
-        node = file.get_node(group, name)
-        if not isinstance(node, kind) or n_rows not in (None, node.nrows):
-            rows = "" if n_rows is None else f" of {n_rows} rows"
-            raise DamagedDatasetError(file.filename, f"damaged: {node._v_pathname} is no {kind.__name__}{rows}")
-    return node
-
-
 def _point(tel_map, first, n_images, path):
     """Let events point to images that were appended to others, from rows `first` on; each telescope has so many."""
     with storage.damage(path):
@@ -170,10 +171,11 @@ class _Builder:
     """Copies sources into a new file, one after the other.
 
     rows : {path of a group: {name of a table or image array: rows}} over all sources
+    plan : SplitPlan or None
     """
 
-    def __init__(self, file, scratch, rows, seed, split):
-        self._file, self._scratch, self._rows, self._seed, self._split = file, scratch, rows, seed, split
+    def __init__(self, file, scratch, rows, seed, plan):
+        self._file, self._scratch, self._rows, self._seed, self._plan = file, scratch, rows, seed, plan
         # nodes of the new file that are not held would be opened anew for every source
         self._runs, self._event_dtype, self._arrays, self._steps = None, None, {}, {}
 
@@ -238,20 +240,18 @@ class _Builder:
         rows = {name: n for name, n in self._rows[group].items() if name in row_types.EVENTS_TABLES}
         pool = rows.get(row_types.EVENTS, 0)
         kept = {name: n for name, n in rows.items() if name != row_types.EVENTS}
-        if not self._split:
+        if not self._plan:
             names = kept or {row_types.EVENTS: 0}
             return {
                 name: self._shuffled(Append(create(name, rows.get(name, 0))), rows.get(name, 0), group, name)
                 for name in names
             }
-        names = [f"{row_types.EVENTS}_{name}" for name in self._split]
-        counts = shares(pool, self._split.values())
         steps = {}
-        for name, count in zip(names, counts, strict=True):
+        for name, count in zip(self._plan.names, self._plan.counts(group), strict=True):
             steps[name] = Append(create(name, kept.get(name, 0) + count))
             if kept:  # old rows of the table and its share of new ones are mixed
                 steps[name] = self._shuffled(steps[name], kept.get(name, 0) + count, group, name)
-        pooled = self._shuffled(Split(steps.values(), counts), pool, group, row_types.EVENTS)
+        pooled = self._shuffled(Split(steps.values(), self._plan.tables_of), pool, group, row_types.EVENTS)
         return {**steps, row_types.EVENTS: pooled}
 
     def _shuffled(self, step, n_rows, group, name):
@@ -264,7 +264,7 @@ class _Builder:
     def add(self, part):
         """Copy one source; of its nodes only those that have rows are opened."""
         with storage.damage(part.filename):
-            counts, runs = sources.counts(part), _leaf(part, "/", row_types.RUN_TABLE, tables.Table)[:]
+            counts, runs = sources.counts(part), storage.leaf(part, "/", row_types.RUN_TABLE, tables.Table)[:]
             runs = older_formats.run_table(runs)
             if not counts.keys() <= self._steps.keys() or sources.n_events(counts) != runs["events_written"].sum():
                 raise DamagedDatasetError(part.filename, "damaged: events are missing")
@@ -274,9 +274,10 @@ class _Builder:
             first = np.array([array.nrows for array in self._arrays[group].values()], np.int32)
             n_images = np.array([n_rows.get(name, 0) for name in self._arrays[group]], np.int32)
             for name in filter(n_rows.get, self._arrays[group]):
-                storage.copy_images(_leaf(part, group, name, tables.EArray, n_rows[name]), self._arrays[group][name])
+                images = storage.leaf(part, group, name, tables.EArray, n_rows[name])
+                storage.copy_images(images, self._arrays[group][name])
             for name in filter(n_rows.get, row_types.EVENTS_TABLES):
-                for rows in blocks(_leaf(part, group, name, tables.Table, n_rows[name])):
+                for rows in blocks(storage.leaf(part, group, name, tables.Table, n_rows[name])):
                     rows = present(rows)
                     if len(first):
                         _point(rows["tel_map"], first, n_images, part.filename)
