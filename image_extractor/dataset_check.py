@@ -148,7 +148,8 @@ def _column_problems(dataset, table):
     grids = {int(row["tel_id"]): dataset.cameras.get(row["camera"].decode()) for row in dataset.tel_table}
     if None in grids.values():
         return  # said already
-    for name, kind, *_ in row_types.event_columns(dataset.settings, grids):
+    own_pointing = row_types.TEL_POINTING in table.colnames
+    for name, kind, *_ in row_types.event_columns(dataset.settings, grids, own_pointing):
         expected = row_types.dtype([(name, kind)])[name]
         if name not in table.colnames:
             yield f"{table._v_pathname}: the column {name} is missing"

@@ -8,12 +8,17 @@ E^index from E_min to E_max, over a scatter area A and the solid angle Omega of 
     N (index + 1) E^index / (E_max^(index + 1) - E_min^(index + 1)) / (A Omega T).
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from . import row_types
 from .errors import DatasetError
+from .text_table import plural
+
+log = logging.getLogger(__name__)
 
 GAMMA, ELECTRON, PROTON = 0, 1, 101
 
@@ -84,9 +89,15 @@ class EventWeight:
 
     def check(self, runs):
         """Raise DatasetError if a run's spectrum can't be weighted to its target."""
-        for run in runs:
-            if run["events_written"]:
-                _phase_space(run, self._diffuse(run["primary"]))
+        written = [run for run in runs if run["events_written"]]
+        for run in written:
+            _phase_space(run, self._diffuse(run["primary"]))
+        n_unknown = sum(_core_pos_mode(run) == row_types.CORE_UNKNOWN for run in written)
+        if n_unknown:
+            log.warning(
+                "column %s: %s of format 1.0 without core_pos_mode: a circular core scatter area is assumed",
+                self.name, plural(n_unknown, "run"),
+            )  # fmt: skip
 
     def _diffuse(self, primary):
         return getattr(self.target(int(primary)), "diffuse", False)
@@ -135,7 +146,7 @@ def _normalised_power(energy, index, low, high):
 
 def _phase_space(run, diffuse):
     """Return scatter area [m2], times the solid angle of the view cone [sr] if diffuse."""
-    area = np.pi * (float(run["max_scatter_range"]) ** 2 - float(run["min_scatter_range"]) ** 2)
+    area = _scatter_area(run)
     name = run["file_name"].decode()
     if area <= 0:
         raise DatasetError(f"run {run['run_number']} of {name}: no core scatter area, so events can't be weighted")
@@ -148,3 +159,24 @@ def _phase_space(run, diffuse):
             f"run {run['run_number']} of {name}: no view cone, so it can't be weighted to a diffuse spectrum"
         )
     return area * solid_angle
+
+
+def _core_pos_mode(run):
+    """Return how cores of a run were drawn; datasets of format 1.0 don't tell."""
+    return int(run["core_pos_mode"]) if "core_pos_mode" in run.dtype.names else row_types.CORE_UNKNOWN
+
+
+def _scatter_area(run):
+    """Return the area in which cores of a run were drawn [m2]."""
+    first, second = float(run["min_scatter_range"]), float(run["max_scatter_range"])
+    mode = _core_pos_mode(run)
+    if mode in (row_types.CORE_CIRCLE, row_types.CORE_UNKNOWN):
+        return np.pi * (second**2 - first**2)
+    if mode == row_types.CORE_RECTANGLE:
+        # CORSIKA's CSCAT takes "the maximum core offsets in x,y for rectangular distribution" (iact.c)
+        return 4 * first * second
+    why = {
+        row_types.CORE_FIXED: "its cores are at fixed places (core_pos_mode 0)",
+        row_types.AREA_WEIGHTED: "its events have area weights (cores drawn by importance)",
+    }.get(mode, f"its core_pos_mode {mode} is not known")
+    raise DatasetError(f"run {run['run_number']} of {run['file_name'].decode()}: {why}, so events can't be weighted")

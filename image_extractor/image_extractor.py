@@ -3,12 +3,14 @@
 import contextlib
 import json
 import logging
+import math
 import time
 from pathlib import Path
 
 from . import config, cuts, images
 from .errors import ConfigError, InputError
 from .input_files import find_files
+from .pointing import OwnPointing
 
 log = logging.getLogger(__name__)
 
@@ -170,6 +172,14 @@ class ImageExtractor:
         InputError
             If the file is damaged, cut short, or can't be calibrated as set.
         """
+        given = data_file, part_path, max_events, known, attributes, progress
+        try:
+            return self._convert(*given)
+        except OwnPointing:
+            return self._convert(*given, own_pointing=True)
+
+    def _convert(self, data_file, part_path, max_events, known, attributes, progress, own_pointing=False):
+        """Convert one file; raise OwnPointing where events need a column that they were not to have."""
         from . import simtel, storage
         from .part import PartWriter
         from .selection import EventSelection
@@ -184,10 +194,12 @@ class ImageExtractor:
             selection = EventSelection(self.settings, self.bins_cuts_dict, run.obs_id)
             run.select(layout.grids, selection.accepts)
             with contextlib.suppress(_NoShower), storage.replacing(part_path) as file:
-                part = PartWriter(file, self.settings, layout)
-                self._write_events(run, selection, part, max_events, progress)
+                part = PartWriter(file, self.settings, layout, own_pointing)
+                self._write_events(run, selection, part, max_events, progress, own_pointing)
                 run.check_unchanged()
                 part.flush()  # what is counted is written
+                part.write_pointings(run.pointings)
+                _log_pointings(run)
                 row = {**run.facts(), **self._counts(run, selection, part)}
                 part.finish(row)
                 report = self._report(row, layout, part) | {"seconds": time.monotonic() - start}
@@ -212,12 +224,12 @@ class ImageExtractor:
 
         try:
             with simtel.reading(run.input_url):
-                return describe(run.subarray, self.settings, run.pointing)
+                return describe(run.subarray, self.settings, run.pointing, run.focal_length_choice.name)
         except InputError as err:
             message = str(err).removeprefix(f"{run.input_url}: ")
             raise InputError(f"{run.input_url}: {message}") from err
 
-    def _write_events(self, run, selection, part, max_events, progress):
+    def _write_events(self, run, selection, part, max_events, progress, own_pointing):
         """Calibrate the selected events and hand them to the part."""
         from . import simtel
 
@@ -232,7 +244,13 @@ class ImageExtractor:
                 shower, index = event.simulation.shower, event.index
                 energy_bin = selection.energy_bin(index.event_id, shower.energy.to_value("TeV"))
                 reconstructed = selection.reconstructed_energy(index.event_id)
-                part.add(energy_bin, (*_truth(index, shower), reconstructed, 0), dl1)
+                pointings = {tel_id: run.event_pointings[tel_id] for tel_id in dl1}
+                run.pointings.add(pointings)
+                if not own_pointing and (run.tracking_mode != 0 or run.pointings.elsewhere):
+                    if progress:
+                        progress(-n_reported, 0.0)  # it starts again
+                    raise OwnPointing
+                part.add(energy_bin, (*_truth(index, shower), reconstructed, 0), dl1, pointings)
             if progress and selection.n_read - n_reported >= 10:
                 progress(selection.n_read - n_reported, run.objects.stream.fraction)
                 n_reported = selection.n_read
@@ -276,13 +294,30 @@ class ImageExtractor:
 
     @staticmethod
     def _report(row, layout, part):
-        from . import sources
+        from . import row_types, sources
 
         by_type = {short: sum(part.n_images[tel_id] for tel_id in ids) for short, ids in layout.types.items()}
         plain = {name: value.item() if hasattr(value, "item") else value for name, value in row.items()}
         cameras = {name: table for name, (table, _) in layout.cameras.items()}
-        kind = sources.digest(layout.tel_table, cameras)
+        kind = sources.digest(layout.tel_table, cameras, layout.attributes[row_types.FOCAL_LENGTH_CHOICE])
         return {"status": "written", **plain, "images_by_type": by_type, "telescopes": kind}
+
+
+def _log_pointings(run):
+    """Say so if telescopes look elsewhere than the array, or the array where its header does not tell."""
+    found, path = run.pointings, run.input_url
+    if run.tracking_mode != 0:
+        log.warning(
+            "%s: tracking_mode %d: its telescopes follow a point of the sky; the pointing of the array in Run_Table is "
+            "that of its first event written, those of telescopes are in tel_pointing of Events",
+            path, run.tracking_mode,
+        )  # fmt: skip
+    elif found.elsewhere:
+        log.warning(
+            "%s: %d of %d telescopes look elsewhere than the array, up to %.3g degrees: their own pointings are in "
+            "tel_pointing of Events and in Tel_Table",
+            path, len(found.elsewhere), len(found.telescopes), math.degrees(found.largest),
+        )  # fmt: skip
 
 
 def _truth(index, shower):

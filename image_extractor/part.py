@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 import numpy as np
 
 from . import __version__, config, images, row_types, storage
+from .pointing import NOWHERE
 
 #: Stored bytes of images and rows that are collected before they are written.
 BLOCK_BYTES = 8 << 20
@@ -41,16 +42,19 @@ class PartWriter:
         New and empty.
     settings : dict
     layout : ArrayLayout
+    own_pointing : bool
+        Whether events have a column of their telescopes' pointings.
     """
 
-    def __init__(self, file, settings, layout):
+    def __init__(self, file, settings, layout, own_pointing=False):
         self._file, self._settings, self._layout = file, settings, layout
         self._image = settings["image"]
         self._mapped = settings["storage_mode"] == "mapped"
         self._bins = config.energy_bins(settings)
         self._groups = row_types.energy_groups(settings, self._bins.n_bins)
         self._filters = storage.filters(settings["output"]["compression"])
-        self._columns = row_types.event_columns(settings, layout.grids)
+        self._columns = row_types.event_columns(settings, layout.grids, own_pointing)
+        self._own_pointing = own_pointing
         self._dtype = row_types.dtype(self._columns)
         self._image_size = {
             tel_id: int(np.prod(images.array_shape(grid, self._image))) * np.dtype(self._image["dtype"]).itemsize
@@ -66,7 +70,8 @@ class PartWriter:
 
     def _create_nodes(self):
         storage.set_attributes(self._file.root, provenance(self._settings))
-        self._write_table("/", row_types.TEL_TABLE, row_types.TEL_COLUMNS, self._layout.tel_table)
+        layout = self._layout
+        self._write_table("/", row_types.TEL_TABLE, row_types.TEL_COLUMNS, layout.tel_table, layout.attributes)
         for name, (table, attributes) in self._layout.cameras.items():
             self._write_table(f"/{row_types.CAMERAS}", name, row_types.CAMERA_COLUMNS, table, attributes)
         for index, group in enumerate(self._groups):
@@ -107,7 +112,7 @@ class PartWriter:
         )
         storage.append(table, rows)
 
-    def add(self, energy_bin, values, dl1):
+    def add(self, energy_bin, values, dl1, pointings=None):
         """Add an event.
 
         energy_bin : int
@@ -116,10 +121,14 @@ class PartWriter:
             The EVENT_COLUMNS.
         dl1 : {tel_id: ctapipe DL1CameraContainer}
             Images of selected telescopes, at least one.
+        pointings : {tel_id: (azimuth, altitude)}, optional
+            Where they look [rad], if events have a column for it.
         """
         index = energy_bin if self._settings["mode"] == "gh_class" else 0
         if self._settings["mode"] == "energy_recon":
             values = (*values, energy_bin)
+        if self._own_pointing:
+            values = (*values, [pointings.get(tel_id, NOWHERE) for tel_id in self._layout.grids])
         pixels = {tel_id: (camera.image, camera.peak_time) for tel_id, camera in dl1.items()}
         self._pending[index].append((values, pixels))
         self._pending_bytes += sum(map(self._image_size.get, dl1)) if self._mapped else self._dtype.itemsize
@@ -171,6 +180,17 @@ class PartWriter:
         else:
             rows["trig_list"][where, position] = 1
             rows[name][where] = stored
+
+    def write_pointings(self, pointings):
+        """Write to Tel_Table where the run's array and telescopes look; call when its events were read.
+
+        pointings : pointing.Pointings
+        """
+        table = self._file.root[row_types.TEL_TABLE]
+        rows = table[:]
+        rows["run_array_direction"] = pointings.array
+        rows["pointing"] = [pointings.of(tel_id) for tel_id in self._layout.grids]
+        table.modify_rows(0, rows=rows)
 
     def finish(self, run_row):
         """Write the row of Run_Table, {column: value}, and counts of rows; call after the last :meth:`flush`."""

@@ -23,11 +23,25 @@ EVENTS_TABLES = (EVENTS, *(f"{EVENTS}_{name}" for name in SPLIT_NAMES))
 #: Attribute of the root of a part: {path of a group: {name of a table or image array: rows}} of what has rows, as JSON.
 COUNTS = "counts"
 
+#: Attribute of Tel_Table: which focal length ctapipe used, EFFECTIVE or EQUIVALENT.
+FOCAL_LENGTH_CHOICE = "focal_length_choice"
+
 #: Mappings that keep every pixel in a cell of its own.
 LOSSLESS = ("shifting", "axial")
 
 #: Why an event of a file is not written, in the order in which it is asked; each is a column of Run_Table.
 REASONS = ("not_in_dictionary", "not_gamma", "outside_energy_bins", "no_image")
+
+#: Values of core_pos_mode: where cores fall. Numbers but the last are those of sim_telarray's MC run header, whose file
+#: io_hess.h says "Core position fixed/circular/rectangular/..." and core_range "rmin+rmax or dx+dy" (hessioxxx, in
+#: pyeventio's repository); EventDisplay's VMonteCarloRunHeader prints 0 fixed, 1 circular, 2 rectangular; hessioxxx's
+#: user_analysis.c takes core_range[1] for the radius where it is 1, and real files with circles have 1. ctapipe's
+#: description "0=Circular, 1=Rectangular" is wrong: its own test has 1 for a circle of 3 km.
+CORE_FIXED, CORE_CIRCLE, CORE_RECTANGLE = 0, 1, 2
+#: Ours: events of the run have area weights (MCEvent, version 2): cores were drawn by importance (CORSIKA's TELSAMPLE).
+AREA_WEIGHTED = -1
+#: Ours: of datasets of format 1.0, which did not store it; taken for a circle.
+CORE_UNKNOWN = -2
 
 #: Columns are (name, dtype, unit, description); strings are UTF-8 bytes.
 EVENT_COLUMNS = [
@@ -44,6 +58,8 @@ EVENT_COLUMNS = [
     ("run_index", "<i4", "", "row of this event's run in Run_Table"),
 ]
 RECON_LABEL = ("energy_reconstruction_bin_label", "<i4", "", "bin of the true energy in [energy_recon] [[bins]]")
+TEL_POINTING = "tel_pointing"
+TEL_POINTING_DESCRIPTION = "per row of Tel_Table: where this telescope looked, azimuth and altitude; NaN: no data"
 TEL_MAP_DESCRIPTION = "per row of Tel_Table: row of this event's image in T<tel_id>, -1 where it has none"
 TRIG_LIST_DESCRIPTION = "per row of Tel_Table: 1 where this event has an image, else 0"
 
@@ -98,7 +114,12 @@ RUN_COLUMNS = [
     ("complete", "|u1", "", "1: the run was there to its end; 0: its file is cut, its whole events were kept"),
     ("showers_read", "<i8", "", "simulated showers read, up to the last event written if max_events ended it"),
     ("uses_read", "<i8", "", "uses of these showers (core positions) read, so many events were simulated"),
-    ("core_pos_mode", "<i4", "", "shape of the core scatter area, as sim_telarray numbers it"),
+    (
+        "core_pos_mode",
+        "<i4",
+        "",
+        "core scatter: 0 fixed, 1 circle, 2 rectangle of half widths min and max, -1 weighted",
+    ),
     ("tracking_mode", "<i4", "", "0: the telescopes point to a fixed azimuth and altitude"),
 ]
 
@@ -127,16 +148,20 @@ def dtype(columns):
     return np.dtype([(name, *kind) if isinstance(kind, tuple) else (name, kind) for name, kind, *_ in columns])
 
 
-def event_columns(settings, grids):
+def event_columns(settings, grids, own_pointing=False):
     """Return the columns of Events for these settings.
 
     grids : {tel_id: PixelGrid} of the selected telescopes, ascending
+    own_pointing : bool
+        Whether telescopes look elsewhere than their array.
     """
     from . import images  # needs SciPy, which readers of datasets do without
 
     columns = list(EVENT_COLUMNS)
     if settings["mode"] == "energy_recon":
         columns.append(RECON_LABEL)
+    if own_pointing:
+        columns.append((TEL_POINTING, ("<f8", (len(grids), 2)), "rad", TEL_POINTING_DESCRIPTION))
     if settings["storage_mode"] == "mapped":
         return [*columns, ("tel_map", ("<i4", (len(grids),)), "", TEL_MAP_DESCRIPTION)]
     columns.append(("trig_list", ("<u1", (len(grids),)), "", TRIG_LIST_DESCRIPTION))

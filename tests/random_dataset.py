@@ -88,6 +88,7 @@ def write_dataset(path, seed=0, n_events=N_EVENTS, run=1, primary=0, tel_ids=TEL
             ("n_showers", 1000),
             ("shower_reuse", 3),
             ("max_scatter_range", 500.0),
+            ("core_pos_mode", row_types.CORE_CIRCLE),
             ("min_viewcone_radius", cone[0]),
             ("max_viewcone_radius", cone[1]),
             ("events_written", n_events),

@@ -27,7 +27,7 @@ def test_simulated_flux_integrates_to_the_showers(index, low, high):
     for name, value in (("n_showers", 500), ("shower_reuse", 4), ("max_scatter_range", 100), ("min_scatter_range", 50)):
         run[name] = value
     run["energy_range_min"], run["energy_range_max"], run["spectral_index"] = low, high, index
-    run["max_viewcone_radius"] = 5
+    run["max_viewcone_radius"], run["core_pos_mode"] = 5, row_types.CORE_CIRCLE
     energy = np.geomspace(run["energy_range_min"][0], run["energy_range_max"][0], 20001)
     area = np.pi * (100**2 - 50**2)
     solid_angle = 2 * np.pi * (1 - np.cos(np.radians(5)))
