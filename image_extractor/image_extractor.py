@@ -198,7 +198,7 @@ class ImageExtractor:
                 self._write_events(run, selection, part, max_events, progress, own_pointing)
                 run.check_unchanged()
                 part.flush()  # what is counted is written
-                part.write_pointings(run.pointings)
+                part.set_pointings(run.pointings)
                 _log_pointings(run)
                 row = {**run.facts(), **self._counts(run, selection, part)}
                 part.finish(row)

@@ -70,8 +70,6 @@ class PartWriter:
 
     def _create_nodes(self):
         storage.set_attributes(self._file.root, provenance(self._settings))
-        layout = self._layout
-        self._write_table("/", row_types.TEL_TABLE, row_types.TEL_COLUMNS, layout.tel_table, layout.attributes)
         for name, (table, attributes) in self._layout.cameras.items():
             self._write_table(f"/{row_types.CAMERAS}", name, row_types.CAMERA_COLUMNS, table, attributes)
         for index, group in enumerate(self._groups):
@@ -181,19 +179,20 @@ class PartWriter:
             rows["trig_list"][where, position] = 1
             rows[name][where] = stored
 
-    def write_pointings(self, pointings):
-        """Write to Tel_Table where the run's array and telescopes look; call when its events were read.
+    def set_pointings(self, pointings):
+        """Take into Tel_Table where the array and its telescopes look; call when events were read, before `finish`.
 
         pointings : pointing.Pointings
+            Of the first run.
         """
-        table = self._file.root[row_types.TEL_TABLE]
-        rows = table[:]
+        rows = self._layout.tel_table
         rows["run_array_direction"] = pointings.array
         rows["pointing"] = [pointings.of(tel_id) for tel_id in self._layout.grids]
-        table.modify_rows(0, rows=rows)
 
     def finish(self, run_row):
-        """Write the row of Run_Table, {column: value}, and counts of rows; call after the last :meth:`flush`."""
+        """Write Tel_Table, the row of Run_Table, {column: value}, and counts of rows; call after the last `flush`."""
+        layout = self._layout
+        self._write_table("/", row_types.TEL_TABLE, row_types.TEL_COLUMNS, layout.tel_table, layout.attributes)
         row = np.zeros(1, row_types.dtype(row_types.RUN_COLUMNS))
         for name, value in run_row.items():
             row[name] = value.encode() if isinstance(value, str) else value
