@@ -287,7 +287,7 @@ class ImageExtractor:
             "events_written": part.n_events,
             "calibration_events": run.objects.n_calibration,
             "images": sum(part.n_images.values()),
-            "clipped_pixels": part.n_clipped,
+            **{f"{kind}_pixels": n_pixels for kind, n_pixels in part.n_pixels.items()},
             "bins_cuts_dict": self.dictionary_name,
             "bins_cuts_dict_sha256": self.dictionary_sha256,
         }

@@ -63,7 +63,7 @@ class PartWriter:
         self._pending = defaultdict(list)
         self._pending_bytes = 0
         self.n_images = dict.fromkeys(layout.grids, 0)
-        self.n_clipped = 0
+        self.n_pixels = dict.fromkeys(images.PixelCounts._fields, 0)
         self.n_events = 0
         self._rows = defaultdict(Counter)
         self._create_nodes()
@@ -163,8 +163,9 @@ class PartWriter:
     def _stored_images(self, pixels, grid):
         charges = np.stack([charge for charge, _ in pixels])
         times = np.stack([time for _, time in pixels]) if images.has_timing(self._image["mode"]) else None
-        stored, n_clipped = images.make_images(charges, times, grid, self._image)
-        self.n_clipped += int(n_clipped.sum())
+        stored, counts = images.make_images(charges, times, grid, self._image)
+        for kind, n_pixels in counts._asdict().items():
+            self.n_pixels[kind] += int(n_pixels.sum())
         return stored
 
     def _place(self, path, rows, where, position, tel_id, stored):

@@ -106,6 +106,7 @@ RUN_COLUMNS = [
     ("images", "<i8", "", "telescope images written"),
     ("clipped_pixels", "<i8", "", "pixels (cells, if resampled) whose charge or time did not fit the dtype"),
     ("negative_pixels", "<i8", "", "pixels (cells, if resampled) of negative charge, stored as 0 by an unsigned dtype"),
+    ("negative_time_pixels", "<i8", "", "pixels (cells, if resampled) of peak time below 0, stored as 0 likewise"),
     ("not_finite_pixels", "<i8", "", "pixels (cells, if resampled) whose charge or time is not finite"),
     ("bins_cuts_dict", "S255", "", "name of the dictionary file"),
     ("bins_cuts_dict_sha256", "S64", "", "its SHA-256"),
