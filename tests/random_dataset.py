@@ -32,6 +32,7 @@ def made_settings(**keywords):
         "storage_mode": "mapped",
         "use_pkl_dict": False,
         "image_mode": "PIXELS_TIMING_3C",
+        "image_dtype": "uint16",
         "image_scale_factor": 1,
         "output_compression": "none",
         "energy_bins_min": -1.0,

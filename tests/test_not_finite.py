@@ -9,6 +9,8 @@ from simtel_objects import edited
 from image_extractor import dataset_report
 from image_extractor.demo import write_demo_file
 
+pytestmark = pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+
 MONITORING, LASER = 2022, 2023
 PEDESTALS, FACTORS = 32, 8  # where they begin, of an LST; the numbers before pedestals are of variable length
 
