@@ -1,7 +1,7 @@
 """The selected telescopes of a run and their cameras, as the dataset describes them."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -18,19 +18,24 @@ class ArrayLayout:
     grids : {tel_id: PixelGrid or ResampledGrid}, ascending
     tel_table : structured array, one row per telescope
     cameras : {entry of /Cameras: (structured array with one row per pixel, attributes)}
+    attributes : dict
+        Of Tel_Table: which focal length ctapipe used, 'EFFECTIVE' or 'EQUIVALENT'.
     """
 
     types: dict
     grids: dict
     tel_table: np.ndarray
     cameras: dict
+    attributes: dict = field(default_factory=dict)
 
 
-def describe(subarray, settings, pointing):
+def describe(subarray, settings, pointing, focal_length_choice):
     """Describe the telescopes of a subarray that the settings select.
 
     subarray : ctapipe SubarrayDescription
     pointing : (azimuth, altitude) of the array [rad]
+    focal_length_choice : str
+        Which focal length ctapipe used.
     """
     selection = settings["telescope"]
     types = telescopes.select(subarray, selection["type_mode"], selection["tel_ids"])
@@ -44,11 +49,20 @@ def describe(subarray, settings, pointing):
         row["tel_id"], row["tel_type"], row["run_array_direction"] = tel_id, type_of[tel_id], pointing
         row["tel_x"], row["tel_y"], row["tel_z"] = subarray.positions[tel_id].to_value("m")
         row["camera"], row["optics"] = name.encode()[:64], str(telescope.optics).encode()[:64]
+        row["pointing"] = pointing
         row["focal_length"] = telescope.optics.equivalent_focal_length.to_value("m")
+        row["effective_focal_length"] = _effective(telescope.optics)
+        row["mirror_area"] = telescope.optics.mirror_area.to_value("m2")
         row["n_pixels"] = telescope.camera.geometry.n_pixels
     for name, geometry, grid in entries:
         cameras[name] = _camera_table(geometry, grid), _camera_attributes(geometry, grid, settings["image"])
-    return ArrayLayout(types, grids, table, cameras)
+    return ArrayLayout(types, grids, table, cameras, {row_types.FOCAL_LENGTH_CHOICE: focal_length_choice})
+
+
+def _effective(optics):
+    """Return the effective focal length [m], NaN where the file has none: old ones, or 0 for an unknown one."""
+    length = optics.effective_focal_length.to_value("m")
+    return length if length > 0 else np.nan
 
 
 def _camera_entry(geometry, image, entries):

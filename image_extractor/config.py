@@ -36,8 +36,9 @@ use_pkl_dict = boolean(default=True)
 mode = option('PIXELS_3C', 'PIXELS_1C', 'PIXELS_TIMING_2C', 'PIXELS_TIMING_3C', default='PIXELS_3C')
 # Every pixel of the array becomes scale_factor x scale_factor equal ones.
 scale_factor = integer(min=1, max=100, default=2)
-# Integers hold round(value * scale), float32 holds p.e. and ns as they are.
-dtype = option('uint16', 'uint32', 'int16', 'int32', 'float32', default='uint16')
+# float32 holds p.e. and ns as they are. Integers hold round(value * scale), clipped and counted where it does not fit;
+# unsigned ones hold negative charges as 0, and that is about every second pixel, as most see no light: counted, too.
+dtype = option('uint16', 'uint32', 'int16', 'int32', 'float32', default='float32')
 # Place of the channel axis.
 dim_order = option('channels_last', 'channels_first', default='channels_last')
 # Stored counts per photo-electron, for integer dtypes.

@@ -2,12 +2,14 @@
 
 import json
 import logging
+import math
 import time
 from pathlib import Path
 
-from . import array_layout, images, input_files, simtel, sources, storage
+from . import array_layout, images, input_files, row_types, simtel, sources, storage
 from .errors import ConfigError, InputError
 from .part import PartWriter
+from .pointing import OwnPointing
 from .selection import EventSelection
 
 log = logging.getLogger(__name__)
@@ -65,31 +67,41 @@ class Converter:
         DatasetError
             If the output holds a run of another file of this name.
         """
-        start = time.monotonic()
+        given = Path(data_file), Path(part_path), options, attributes or {}, progress
         try:
-            with storage.replacing(part_path) as file:
-                report = self._write_part(file, Path(data_file), options, progress)
-                report["seconds"] = time.monotonic() - start
-                storage.set_attributes(file.root, (attributes or {}) | {"report": json.dumps(report)})
-                return report
+            return self._convert(*given)
+        except OwnPointing:
+            return self._convert(*given, own_pointing=True)
         except _NoPart as end:
             return end.report
 
-    def _write_part(self, file, data_file, options, progress):
+    def _convert(self, data_file, part_path, options, attributes, progress, own_pointing=False):
+        """Convert one file; raise OwnPointing where events need a column that they were not to have."""
+        start = time.monotonic()
+        with storage.replacing(part_path) as file:
+            report = self._write_part(file, data_file, options, progress, own_pointing)
+            report["seconds"] = time.monotonic() - start
+            storage.set_attributes(file.root, attributes | {"report": json.dumps(report)})
+            return report
+
+    def _write_part(self, file, data_file, options, progress, own_pointing):
         """Write the runs of a file; returns the report."""
         fast, part, rows = self._settings["calibration"]["fast"], None, []
         content = {"file_digest": input_files.digest(data_file)} if data_file.is_file() else {}
         with simtel.open_runs(data_file, fast, options.on_truncated) as runs:
             for run in runs:
                 layout = self._layout(run)
-                kind = sources.digest(layout.tel_table, {name: table for name, (table, _) in layout.cameras.items()})
+                kind = _kind(layout)
                 if part is None:
                     self._check_first(run, layout, options)
-                    part, first_kind = PartWriter(file, self._settings, layout), kind
+                    part, first_kind = PartWriter(file, self._settings, layout, own_pointing), kind
                 elif kind != first_kind:
                     raise InputError(f"{data_file}: its run {run.obs_id} has other telescopes than the one before it")
-                row = self._write_run(run, layout, part, options, progress)
+                row = self._write_run(run, layout, part, options, progress, own_pointing)
                 if row is not None:
+                    if not rows:
+                        part.set_pointings(run.pointings)
+                    _log_pointings(run)
                     rows.append(row | content | self._dictionary | {"max_events": options.max_events or 0})
                     part.end_run(_columns(rows[-1]))
                 if part.n_events == options.max_events:
@@ -104,7 +116,7 @@ class Converter:
         """Return the telescopes and arrays of a run; a camera of a damaged file may be on no lattice."""
         try:
             with simtel.reading(run.input_url):
-                return array_layout.describe(run.subarray, self._settings, run.pointing)
+                return array_layout.describe(run.subarray, self._settings, run.pointing, run.focal_length_choice.name)
         except InputError as err:
             message = str(err).removeprefix(f"{run.input_url}: ")
             raise InputError(f"{run.input_url}: {message}") from err
@@ -126,12 +138,12 @@ class Converter:
             asked += f" with tel_ids = {', '.join(map(str, section['tel_ids']))}"
         return f"{simtel.describe_telescopes(run)}, none of {asked}"
 
-    def _write_run(self, run, layout, part, options, progress):
+    def _write_run(self, run, layout, part, options, progress, own_pointing):
         """Write the selected events of a run; returns its row of Run_Table, None if it has no shower."""
         selection = EventSelection(self._settings, self._cuts, run.obs_id)
         run.select(layout.grids, selection.accepts)
         before = part.n_events
-        self._write_events(run, selection, part, options.max_events, progress)
+        self._write_events(run, selection, part, options.max_events, progress, own_pointing)
         if run.objects.primary_id == -1:
             return None
         # events without data of a selected telescope never come out of the source
@@ -146,7 +158,7 @@ class Converter:
             "energies_seen": selection.energies_seen,
         }
 
-    def _write_events(self, run, selection, part, max_events, progress):
+    def _write_events(self, run, selection, part, max_events, progress, own_pointing):
         """Calibrate the selected events and hand them to the part."""
         calibrate = self._calibrator(run)
         n_reported = 0
@@ -159,7 +171,13 @@ class Converter:
                 shower, index = event.simulation.shower, event.index
                 energy_bin = selection.energy_bin(index.event_id, shower.energy.to_value("TeV"))
                 reconstructed = selection.reconstructed_energy(index.event_id)
-                part.add(energy_bin, (*_truth(index, shower), reconstructed), dl1)
+                pointings = {tel_id: run.event_pointings[tel_id] for tel_id in dl1}
+                run.pointings.add(pointings)
+                if not own_pointing and (run.tracking_mode != 0 or run.pointings.elsewhere):
+                    if progress:
+                        progress(-n_reported, 0.0)  # it starts again
+                    raise OwnPointing
+                part.add(energy_bin, (*_truth(index, shower), reconstructed), dl1, pointings)
             if progress and selection.n_read - n_reported >= 10:
                 progress(selection.n_read - n_reported, run.objects.stream.fraction)
                 n_reported = selection.n_read
@@ -184,6 +202,29 @@ class Converter:
         if images.has_timing(self._settings["image"]["mode"]) and any(tel.peak_time is None for tel in dl1.values()):
             name, mode = self._settings["calibration"]["extractor"], self._settings["image"]["mode"]
             raise ConfigError(f"[calibration] extractor = {name} gives no peak time, which [image] mode = {mode} needs")
+
+
+def _kind(layout):
+    """Return a text that is the same for the same telescopes."""
+    cameras = {name: table for name, (table, _) in layout.cameras.items()}
+    return sources.digest(layout.tel_table, cameras, layout.attributes[row_types.FOCAL_LENGTH_CHOICE])
+
+
+def _log_pointings(run):
+    """Say so if telescopes look elsewhere than the array, or the array where its header does not tell."""
+    found, path = run.pointings, run.input_url
+    if run.tracking_mode != 0:
+        log.warning(
+            "%s: tracking_mode %d: its telescopes follow a point of the sky; the pointing of the array in Run_Table is "
+            "that of its first event written, those of telescopes are in tel_pointing of Events",
+            path, run.tracking_mode,
+        )  # fmt: skip
+    elif found.elsewhere:
+        log.warning(
+            "%s: %d of %d telescopes look elsewhere than the array, up to %.3g degrees: their own pointings are in "
+            "tel_pointing of Events and in Tel_Table",
+            path, len(found.elsewhere), len(found.telescopes), math.degrees(found.largest),
+        )  # fmt: skip
 
 
 def _truth(index, shower):

@@ -366,6 +366,33 @@ class DarkCells:
         return (np.moveaxis(images, self._axes, (1, 2))[:, dark] != 0).any(axis=(1, 2))
 
 
+class NotFinite:
+    """Pixels (cells, if resampled) whose charge or time is not finite: as many as Run_Table says."""
+
+    def __init__(self, dataset):
+        image, runs = dataset.settings["image"], dataset.file.root[row_types.RUN_TABLE]
+        self._can_hold = np.dtype(image["dtype"]).kind == "f"  # integers have 0 there
+        self._channel, step = (1, -1)[image["dim_order"] == "channels_last"], slice(None, None, image["scale_factor"])
+        self._cells = (slice(None), step, step) if self._channel == -1 else (slice(None), slice(None), step, step)
+        self._stated = int(runs.col("not_finite_pixels").sum()) if "not_finite_pixels" in runs.colnames else 0
+        self._found, self._where = 0, ""
+
+    def add(self, where, first, images_):
+        """Count in a block of images, the first of which is image `first` of its array or table."""
+        if self._can_hold:
+            marks = ~np.isfinite(images_[self._cells]).all(axis=self._channel)
+            n = int(np.count_nonzero(marks))
+            if n and not self._found:
+                self._where = f", first in {where} row {first + int(np.argmax(marks.any(axis=(1, 2))))}"
+            self._found += n
+
+    def problems(self):
+        """Return a line if the numbers differ."""
+        if not self._can_hold or self._found == self._stated:
+            return []
+        return [f"/Run_Table: not_finite_pixels is {self._stated}, the images have {self._found}{self._where}"]
+
+
 class ImageRows:
     """`mapped` storage: every image belongs to one row, every row's images are there, and all can be read."""
 
@@ -377,7 +404,7 @@ class ImageRows:
             path: [np.zeros(arrays[tel_id].nrows, np.uint8) for tel_id in self._ids]
             for path, arrays in self._arrays.items()
         }
-        self._dark, self._faults = DarkCells(dataset), Faults()
+        self._dark, self._not_finite, self._faults = DarkCells(dataset), NotFinite(dataset), Faults()
 
     def add(self, table, first, rows):
         """Follow a block of rows to their images."""
@@ -396,7 +423,8 @@ class ImageRows:
             for tel_id, array in arrays.items():
                 for first, images_ in row_blocks(array):
                     self._faults.mark(array._v_pathname, LIT, self._dark.are_lit(tel_id, images_), first)
-        lines = self._faults.problems()
+                    self._not_finite.add(array._v_pathname, first, images_)
+        lines = [*self._faults.problems(), *self._not_finite.problems()]
         for path, arrays in self._arrays.items():
             for tel_id, uses in zip(self._ids, self._uses[path], strict=True):
                 for n_uses, what in ((0, "of no row of Events"), (2, "used more than once")):
@@ -411,7 +439,7 @@ class ImageColumns:
     """`all` storage: trig_list says which telescopes have an image, the columns of the others are zero."""
 
     def __init__(self, dataset):
-        self._dark, self._faults = DarkCells(dataset), Faults()
+        self._dark, self._not_finite, self._faults = DarkCells(dataset), NotFinite(dataset), Faults()
 
     def add(self, table, first, rows):
         """Look at a block of rows."""
@@ -424,10 +452,18 @@ class ImageColumns:
             what = f"an image of telescope {name[1:]} where trig_list has none,"
             self._faults.mark(table._v_pathname, what, wrong, first)
             self._faults.mark(f"{table._v_pathname}, {name}", LIT, self._dark.are_lit(int(name[1:]), rows[name]), first)
+            self._not_finite.add(f"{table._v_pathname}, {name}", first, rows[name])
 
     def problems(self):
         """Return a line for each kind of fault."""
-        return self._faults.problems()
+        return [*self._faults.problems(), *self._not_finite.problems()]
+
+
+def n_not_finite(path):
+    """Return the number of pixels (cells, if resampled) that are not finite, as Run_Table has it."""
+    with open_events(path) as dataset:
+        runs = dataset.file.root[row_types.RUN_TABLE]
+        return int(runs.col("not_finite_pixels").sum()) if "not_finite_pixels" in runs.colnames else 0
 
 
 def _run(run_number, primary):

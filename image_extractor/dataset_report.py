@@ -309,7 +309,9 @@ def _runs(dataset):
 
     table = dataset.file.root["Run_Table"][:]
     dropped = [name for name in table.dtype.names if name.startswith("dropped_") and table[name].any()]
-    columns = ["events_read", *dropped, "events_written", "images", "clipped_pixels"]
+    pixels = ("negative_pixels", "negative_time_pixels", "not_finite_pixels")
+    pixels = [name for name in pixels if name in table.dtype.names and table[name].any()]
+    columns = ["events_read", *dropped, "events_written", "images", "clipped_pixels", *pixels]
     rows = [["runs", "files", "run numbers", "simulated TeV", *(name.replace("_", " ") for name in columns)]]
     for primary in sorted(set(table["primary"].tolist())):
         runs = table[table["primary"] == primary]
@@ -363,12 +365,14 @@ def _run(options):
 
 
 def _run_check(path):
-    from .dataset_check import check
+    from .dataset_check import check, n_not_finite
 
     problems, n_events, n_images = check(path)
     for problem in problems:
         sys.stdout.write(f"{path}: {problem}\n")
     if problems:
         return 1
-    sys.stdout.write(f"{path}: all is well: {plural(n_events, 'event')}, {plural(n_images, 'image')}\n")
+    n_pixels = n_not_finite(path)
+    others = f"; not finite, as their runs say: {plural(n_pixels, 'pixel')}" if n_pixels else ""
+    sys.stdout.write(f"{path}: all is well: {plural(n_events, 'event')}, {plural(n_images, 'image')}{others}\n")
     return 0

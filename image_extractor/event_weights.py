@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from . import row_types
 from .errors import DatasetError
 from .text_table import plural
 
@@ -89,16 +90,16 @@ class EventWeight:
 
     def check(self, runs):
         """Raise DatasetError if a run's spectrum can't be weighted to its target; warn of numbers that are not sure."""
-        unknown = runs[(runs["uses_read"] <= 0) & (runs["events_written"] > 0)]
-        if len(unknown):
-            log.warning(
-                "column %s: %s of an older format: all showers of their headers are taken to have been read",
-                self.name,
-                plural(len(unknown), "run"),
-            )
-        for run in runs:
-            if run["events_written"]:
-                _phase_space(run, self._diffuse(run["primary"]))
+        written = runs[runs["events_written"] > 0]
+        for run in written:
+            _phase_space(run, self._diffuse(run["primary"]))
+        for unknown, what in (
+            (written["uses_read"] <= 0, "all showers of their headers are taken to have been read"),
+            (written["core_pos_mode"] == row_types.CORE_UNKNOWN, "a circular core scatter area is assumed"),
+        ):
+            if unknown.any():
+                n_runs = plural(np.count_nonzero(unknown), "run")
+                log.warning("column %s: %s of an older format: %s", self.name, n_runs, what)
 
     def _diffuse(self, primary):
         return getattr(self.target(int(primary)), "diffuse", False)
@@ -152,7 +153,7 @@ def _normalised_power(energy, index, low, high):
 
 def _phase_space(run, diffuse):
     """Return scatter area [m2], times the solid angle of the view cone [sr] if diffuse."""
-    area = np.pi * (float(run["max_scatter_range"]) ** 2 - float(run["min_scatter_range"]) ** 2)
+    area = _scatter_area(run)
     name = run["file_name"].decode()
     if area <= 0:
         raise DatasetError(f"run {run['run_number']} of {name}: no core scatter area, so events can't be weighted")
@@ -165,3 +166,19 @@ def _phase_space(run, diffuse):
             f"run {run['run_number']} of {name}: no view cone, so it can't be weighted to a diffuse spectrum"
         )
     return area * solid_angle
+
+
+def _scatter_area(run):
+    """Return the area in which cores of a run were drawn [m2]."""
+    first, second = float(run["min_scatter_range"]), float(run["max_scatter_range"])
+    mode = int(run["core_pos_mode"])
+    if mode in (row_types.CORE_CIRCLE, row_types.CORE_UNKNOWN):
+        return np.pi * (second**2 - first**2)
+    if mode == row_types.CORE_RECTANGLE:
+        # CORSIKA's CSCAT takes "the maximum core offsets in x,y for rectangular distribution" (iact.c)
+        return 4 * first * second
+    why = {
+        row_types.CORE_FIXED: "its cores are at fixed places (core_pos_mode 0)",
+        row_types.AREA_WEIGHTED: "its events have area weights (cores drawn by importance)",
+    }.get(mode, f"its core_pos_mode {mode} is not known")
+    raise DatasetError(f"run {run['run_number']} of {run['file_name'].decode()}: {why}, so events can't be weighted")

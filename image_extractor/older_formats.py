@@ -16,15 +16,16 @@ RUN_DEFAULTS = {
     **dict.fromkeys(
         (
             "negative_pixels",
+            "negative_time_pixels",
             "not_finite_pixels",
             "max_events",
             "showers_read",
             "uses_read",
-            "core_pos_mode",
             "tracking_mode",
         ),
         UNKNOWN,
     ),
+    "core_pos_mode": row_types.CORE_UNKNOWN,
 }
 TEL_DEFAULTS = {"effective_focal_length": np.nan, "mirror_area": np.nan}
 
@@ -137,10 +138,9 @@ def event_dtype(dtype, n_tel, own_pointings):
     n_tel : telescopes
     own_pointings : whether there is a column tel_pointing
     """
-    present = row_types.dtype(row_types.EVENT_COLUMNS)
+    present, label = row_types.dtype(row_types.EVENT_COLUMNS), row_types.RECON_LABEL[0]
     scalars = [(name, present[name]) for name in present.names]
-    rest = [(name, dtype[name]) for name in dtype.names if name not in (*present.names, row_types.TEL_POINTING)]
+    scalars += [(label, dtype[label])] if label in dtype.names else []
     pointing = [(row_types.TEL_POINTING, ("<f8", (n_tel, 2)))] if own_pointings else []
-    before = [column for column in rest if column[0][0] != "T"]
-    images = [column for column in rest if column[0][0] == "T"]
-    return np.dtype([*scalars, *before, *pointing, *images])
+    known = {*(name for name, _ in scalars), row_types.TEL_POINTING}
+    return np.dtype([*scalars, *pointing, *((name, dtype[name]) for name in dtype.names if name not in known)])

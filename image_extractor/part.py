@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 import numpy as np
 
 from . import __version__, config, images, row_types, storage
+from .pointing import NOWHERE
 
 #: Stored bytes of images and rows that are collected before they are written.
 BLOCK_BYTES = 8 << 20
@@ -41,6 +42,8 @@ class PartWriter:
         New and empty.
     settings : dict
     layout : ArrayLayout
+    own_pointing : bool
+        Whether events have a column of their telescopes' pointings.
 
     Attributes
     ----------
@@ -50,14 +53,15 @@ class PartWriter:
         Images written.
     """
 
-    def __init__(self, file, settings, layout):
+    def __init__(self, file, settings, layout, own_pointing=False):
         self._file, self._settings, self._layout = file, settings, layout
         self._image = settings["image"]
         self._mapped = settings["storage_mode"] == "mapped"
         self._bins = config.energy_bins(settings)
         self._groups = row_types.energy_groups(settings, self._bins.n_bins)
         self._filters = storage.filters(settings["output"]["compression"])
-        self._columns = row_types.event_columns(settings, layout.grids)
+        self._columns = row_types.event_columns(settings, layout.grids, own_pointing)
+        self._own_pointing = own_pointing
         self._dtype = row_types.dtype(self._columns)
         self._image_size = {
             tel_id: int(np.prod(images.array_shape(grid, self._image))) * np.dtype(self._image["dtype"]).itemsize
@@ -74,7 +78,8 @@ class PartWriter:
 
     def _create_nodes(self):
         storage.set_attributes(self._file.root, provenance(self._settings))
-        self._write_table("/", row_types.TEL_TABLE, row_types.TEL_COLUMNS, self._layout.tel_table)
+        if self._own_pointing:
+            storage.set_attributes(self._file.root, {row_types.TEL_POINTING: True})
         for name, (table, attributes) in self._layout.cameras.items():
             self._write_table(f"/{row_types.CAMERAS}", name, row_types.CAMERA_COLUMNS, table, attributes)
         for index, group in enumerate(self._groups):
@@ -115,7 +120,7 @@ class PartWriter:
         )
         storage.append(table, rows)
 
-    def add(self, energy_bin, values, dl1):
+    def add(self, energy_bin, values, dl1, pointings=None):
         """Add an event.
 
         energy_bin : int
@@ -124,11 +129,15 @@ class PartWriter:
             The EVENT_COLUMNS but the last, run_index.
         dl1 : {tel_id: ctapipe DL1CameraContainer}
             Images of selected telescopes, at least one.
+        pointings : {tel_id: (azimuth, altitude)}, optional
+            Where they look [rad], if events have a column for it.
         """
         index = energy_bin if self._settings["mode"] == "gh_class" else 0
         values = (*values, len(self._run_rows))
         if self._settings["mode"] == "energy_recon":
             values = (*values, energy_bin)
+        if self._own_pointing:
+            values = (*values, [pointings.get(tel_id, NOWHERE) for tel_id in self._layout.grids])
         pixels = {tel_id: (camera.image, camera.peak_time) for tel_id, camera in dl1.items()}
         self._pending[index].append((values, pixels))
         self._pending_bytes += sum(map(self._image_size.get, dl1)) if self._mapped else self._dtype.itemsize
@@ -167,8 +176,9 @@ class PartWriter:
     def _stored_images(self, pixels, grid):
         charges = np.stack([charge for charge, _ in pixels])
         times = np.stack([time for _, time in pixels]) if images.has_timing(self._image["mode"]) else None
-        stored, n_clipped = images.make_images(charges, times, grid, self._image)
-        self._run["clipped_pixels"] += int(n_clipped.sum())
+        stored, counts = images.make_images(charges, times, grid, self._image)
+        for kind, n_pixels in counts._asdict().items():
+            self._run[f"{kind}_pixels"] += int(n_pixels.sum())
         return stored
 
     def _place(self, path, rows, where, position, tel_id, stored):
@@ -183,10 +193,21 @@ class PartWriter:
             rows["trig_list"][where, position] = 1
             rows[name][where] = stored
 
+    def set_pointings(self, pointings):
+        """Take into Tel_Table where the array and its telescopes look; call when events were read, before `finish`.
+
+        pointings : pointing.Pointings
+            Of the first run.
+        """
+        rows = self._layout.tel_table
+        rows["run_array_direction"] = pointings.array
+        rows["pointing"] = [pointings.of(tel_id) for tel_id in self._layout.grids]
+
     def run_counts(self):
         """Return the counts of Run_Table that are known here, of the events added since the last :meth:`end_run`."""
         self.flush()  # what is counted is written
-        return {name: self._run[name] for name in ("events_written", "images", "clipped_pixels")}
+        names = "events_written", "images", *(f"{kind}_pixels" for kind in images.PixelCounts._fields)
+        return {name: self._run[name] for name in names}
 
     def end_run(self, values):
         """Take the row of Run_Table, {column: value}, of the run whose events were added since the last call."""
@@ -198,7 +219,9 @@ class PartWriter:
         self._run_rows.append(row)
 
     def finish(self):
-        """Write Run_Table, and counts of rows; call after the last :meth:`end_run`."""
+        """Write Tel_Table and Run_Table, and counts of rows; call after the last :meth:`end_run`."""
+        layout = self._layout
+        self._write_table("/", row_types.TEL_TABLE, row_types.TEL_COLUMNS, layout.tel_table, layout.attributes)
         self._write_table("/", row_types.RUN_TABLE, row_types.RUN_COLUMNS, np.concatenate(self._run_rows))
         counts = json.dumps(self._rows)
         if len(counts) <= LARGEST_ATTRIBUTE:

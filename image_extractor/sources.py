@@ -14,6 +14,16 @@ from .errors import DamagedDatasetError, DatasetError
 #: Settings that may differ between the runs of a dataset: they only make the dictionary, or only say which events pass.
 FREE_SETTINGS = ("use_pkl_dict", "preselection_cuts", "output", "[calibration] fast")
 
+#: Columns of Tel_Table that tell of a telescope's optics: their names and units.
+OPTICS = {
+    "focal_length": ("an equivalent focal length of", "m"),
+    "effective_focal_length": ("an effective focal length of", "m"),
+    "mirror_area": ("a mirror of", "m2"),
+}
+
+#: Relative difference of such numbers, at most: they are stored as float32.
+OPTICS_TOLERANCE = 1e-5
+
 
 @dataclass
 class Source:
@@ -27,6 +37,7 @@ class Source:
     runs: list
     known: dict
     n_events: int
+    focal_length_choice: str = ""
 
     @property
     def is_split(self):
@@ -46,9 +57,11 @@ def inspect(path):
             (os.fsdecode(row["file_name"]), int(row["run_number"]), int(row["primary"]))
             for row in rows[["file_name", "run_number", "primary"]]
         ]
-        telescopes, n_rows = older_formats.tel_table(file.root[row_types.TEL_TABLE][:]), n_events(counts(file))
+        node = file.root[row_types.TEL_TABLE]
+        telescopes, n_rows = older_formats.tel_table(node[:]), n_events(counts(file))
+        choice = str(storage.user_attributes(node).get(row_types.FOCAL_LENGTH_CHOICE, ""))
         known = known_inputs.known_runs(rows)
-        return Source(Path(path), settings, telescopes, cameras, names, runs, known, n_rows)
+        return Source(Path(path), settings, telescopes, cameras, names, runs, known, n_rows, choice)
 
 
 def counts(file):
@@ -75,10 +88,10 @@ def n_events(counts):
     return sum(n for rows in counts.values() for name, n in rows.items() if name in row_types.EVENTS_TABLES)
 
 
-def digest(tel_table, cameras):
-    """Return a text that is the same for the same telescopes: ids, positions, cameras; see :func:`difference`."""
-    facts = hashlib.sha256()
-    for column in ("tel_id", "camera", "tel_x", "tel_y", "tel_z"):
+def digest(tel_table, cameras, focal_length_choice):
+    """Return a text that is the same for the same telescopes: ids, places, cameras, optics; see :func:`difference`."""
+    facts = hashlib.sha256(focal_length_choice.encode())
+    for column in ("tel_id", "camera", "tel_x", "tel_y", "tel_z", *OPTICS):
         facts.update(np.ascontiguousarray(tel_table[column]))
     for name in sorted(cameras):
         facts.update(name.encode())
@@ -108,7 +121,7 @@ def _first_difference(old, new, prefix=""):
 
 
 def difference(one, other):
-    """Return in words how the telescopes of two sources differ, '' if they don't: ids, positions, cameras."""
+    """Return in words how the telescopes of two sources differ, '' if they don't: ids, places, cameras, optics."""
     ids, other_ids = (source.tel_table["tel_id"].tolist() for source in (one, other))
     if ids != other_ids:
         return f"telescopes {_listed(other_ids)}, not {_listed(ids)}"
@@ -118,9 +131,25 @@ def difference(one, other):
             return f"{where}has camera {b['camera'].decode()}, not {a['camera'].decode()}"
         if any(abs(a[axis] - b[axis]) > 0.01 for axis in ("tel_x", "tel_y", "tel_z")):
             return f"{where}stands elsewhere"
+        optics = _other_optics(a, b)
+        if optics:
+            return f"{where}has {optics}"
+    choices = one.focal_length_choice, other.focal_length_choice
+    if all(choices) and choices[0] != choices[1]:
+        return f"made with the {choices[1].lower()} focal lengths, not the {choices[0].lower()} ones"
     for name, pixels in one.cameras.items():
         if not np.array_equal(pixels, other.cameras.get(name)):
             return f"camera {name} has another geometry"
+    return ""
+
+
+def _other_optics(one, other):
+    """Return in words what differs in two rows of Tel_Table; what one of them does not know, does not."""
+    for column, (name, unit) in OPTICS.items():
+        if column in one.dtype.names and column in other.dtype.names:
+            values = float(one[column]), float(other[column])
+            if not np.isnan(values).any() and not np.isclose(*values, rtol=OPTICS_TOLERANCE, atol=0):
+                return f"{name} {values[1]:.6g} {unit}, not {values[0]:.6g} {unit}"
     return ""
 
 

@@ -53,9 +53,7 @@ def summary(report, output, seconds):
         total["images_by_type"] = {t: sum(run["images_by_type"].get(t, 0) for run in written) for t in sorted(types)}
         lines.append(f"{'total':{width}} " + _counts(total))
     lines += _dropped_lines(written)
-    clipped = sum(run["clipped_pixels"] for run in written)
-    if clipped:
-        lines.append(f"clipped pixels: {clipped}; a larger dtype or a smaller scale keeps what did not fit")
+    lines += _pixel_lines(written)
     outcome = "written" if report.outputs else "unchanged" if Path(output).exists() else "not written"
     if report.outputs and Path(output) not in report.outputs:  # numbered ones
         output = " ... ".join(dict.fromkeys(str(path) for path in (report.outputs[0], report.outputs[-1])))
@@ -78,6 +76,20 @@ def _counts(run):
     types = ", ".join(f"{n} {short}" for short, n in run["images_by_type"].items())
     rate = run["events_read"] / run["seconds"] if run["seconds"] else 0
     return f"{run['events_read']:8} {passed:8} {run['events_written']:8} {run['seconds']:7.1f} {rate:9.1f}  {types}"
+
+
+#: Counts of pixels that a summary tells of, and what is to be said of them.
+PIXEL_WORDS = {
+    "clipped_pixels": "clipped pixels: {}; a larger dtype or a smaller scale keeps what did not fit",
+    "negative_pixels": "pixels of negative charge: {}, stored as 0; a signed dtype or float32 keeps it",
+    "negative_time_pixels": "pixels of negative peak time: {}, stored as 0; a signed dtype or float32 keeps it",
+    "not_finite_pixels": "pixels that are not finite (NaN or infinite): {}; 0 in integer dtypes",
+}
+
+
+def _pixel_lines(written):
+    totals = {key: sum(run.get(key, 0) for run in written) for key in PIXEL_WORDS}
+    return [words.format(totals[key]) for key, words in PIXEL_WORDS.items() if totals[key]]
 
 
 def _dropped_lines(written):

@@ -254,7 +254,7 @@ DAMAGES = [
     ("mapped", pixels_wrong, "telescope 2: n_pixels is 5, /Cameras/HexCam has 61"),
     ("mapped", array_missing, "T2: the image array is missing"),
     ("mapped", array_of_no_telescope, "T3: Tel_Table has no telescope 3"),
-    ("mapped", array_of_other_shape, "T7: images of uint16"),
+    ("mapped", array_of_other_shape, "T7: images of float32"),
     ("mapped", group_missing, "the group is missing; the settings have 4 energy bins"),
     ("mapped", edges_wrong, "its edges are -5.0"),
     ("mapped", events_missing, "no table Events"),
