@@ -115,6 +115,7 @@ def run(
         progress.started(len(files))
         with Crew(extractor, work.folder, executor, jobs if len(files) > 1 else 1) as crew:
             report = Report(convert_all(crew, conversions, len(files), on_error, progress))
+        _warn_of_names(report.runs)
         with _damaged_parts_removed(work.folder):
             parts = mergeable(report, work, old)
             if parts:
@@ -137,6 +138,17 @@ def _damaged_parts_removed(folder):
             raise
         storage.remove(path)
         raise OSError(errno.EIO, f"{err.damage}: this part is removed", str(path)) from err
+
+
+def _warn_of_names(runs):
+    """Say once which names of the settings name no telescope: what was asked for is not in the output."""
+    places = {}
+    for run in runs:
+        for place in run.get("unmatched", ()):
+            places.setdefault(place, []).append(run["file"])
+    for place, files in places.items():
+        where = files[0] if len(files) == 1 else f"{len(files)} files, such as {files[0]}"
+        log.warning("%s: no telescope has this name in %s", place, where)
 
 
 def _once(files):

@@ -6,7 +6,7 @@ import logging
 import time
 from pathlib import Path
 
-from . import config, cuts, images
+from . import config, cuts
 from .errors import ConfigError, InputError
 from .input_files import find_files
 
@@ -170,7 +170,7 @@ class ImageExtractor:
         InputError
             If the file is damaged, cut short, or can't be calibrated as set.
         """
-        from . import simtel, storage
+        from . import simtel, storage, telescopes
         from .part import PartWriter
         from .selection import EventSelection
 
@@ -191,6 +191,7 @@ class ImageExtractor:
                 row = {**run.facts(), **self._counts(run, selection, part)}
                 part.finish(row)
                 report = self._report(row, layout, part) | {"seconds": time.monotonic() - start}
+                report["unmatched"] = telescopes.unmatched(run.subarray, self.settings)
                 storage.set_attributes(file.root, (attributes or {}) | {"report": json.dumps(report)})
                 return report
         return {"status": "no shower"}
@@ -220,15 +221,15 @@ class ImageExtractor:
     def _write_events(self, run, selection, part, max_events, progress):
         """Calibrate the selected events and hand them to the part."""
         from . import simtel
+        from .calibration import Calibrator
 
-        calibrate = self._calibrator(run)
+        calibrate = Calibrator(run.subarray, self.settings)
         n_reported = 0
         for event in run:
             with simtel.reading(run.input_url):
                 calibrate(event)
             dl1 = event.dl1.tel
             if dl1:
-                self._check_times(dl1)
                 shower, index = event.simulation.shower, event.index
                 energy_bin = selection.energy_bin(index.event_id, shower.energy.to_value("TeV"))
                 reconstructed = selection.reconstructed_energy(index.event_id)
@@ -246,21 +247,6 @@ class ImageExtractor:
             raise _NoShower
         # events without data of a selected telescope never come out of the source
         selection.dropped["no_image"] = selection.n_read - sum(selection.dropped.values()) - part.n_events
-
-    def _calibrator(self, run):
-        from ctapipe.calib import CameraCalibrator
-        from ctapipe.image.extractor import ImageExtractor as Extractor
-
-        name = self.settings["calibration"]["extractor"]
-        known = sorted(Extractor.non_abstract_subclasses())
-        if name not in known:
-            raise ConfigError(f"[calibration] extractor = {name}: must be one of {', '.join(known)}")
-        return CameraCalibrator(subarray=run.subarray, image_extractor_type=name)
-
-    def _check_times(self, dl1):
-        if images.has_timing(self.settings["image"]["mode"]) and any(tel.peak_time is None for tel in dl1.values()):
-            name, mode = self.settings["calibration"]["extractor"], self.settings["image"]["mode"]
-            raise ConfigError(f"[calibration] extractor = {name} gives no peak time, which [image] mode = {mode} needs")
 
     def _counts(self, run, selection, part):
         return {

@@ -166,6 +166,7 @@ def _sources(file, path, table, tel_table, chosen, first_tel, bins):
         with storage.damage(path):
             attributes = storage.user_attributes(node)
             image = {key: attributes[key] for key in (*COMMON, "dtype", "dim_order", "charge_scale", "time_scale")}
+            image["mapping"] = _mapping(file, tel_table[chosen])
             shapes = _image_node_shapes(group, node, tel_ids, mapped)
         image["shape"] = _common_shape(path, tel_table[chosen], shapes)
         energy_bin = int(name[1:]) if name else -1
@@ -173,6 +174,13 @@ def _sources(file, path, table, tel_table, chosen, first_tel, bins):
             Source(path, group._v_pathname, node._v_name, tel_ids, chosen, first_tel, energy_bin, mapped, image)
         )
     return sources
+
+
+def _mapping(file, tel_rows):
+    """Return the mapping of the cameras of some telescopes; several are joined by +."""
+    cameras = file.root[row_types.CAMERAS]
+    names = np.unique(tel_rows["camera"]).astype("U").tolist()
+    return "+".join(sorted({str(cameras._f_get_child(name)._v_attrs["mapping"]) for name in names}))
 
 
 def _groups(file, path, bins):
