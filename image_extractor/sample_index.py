@@ -7,6 +7,7 @@ import numpy as np
 from . import row_types, storage
 from .errors import DatasetError, MissingNameError
 from .stored_images import image_shape
+from .telescopes import TYPES, normalised
 
 #: Attributes of images that must agree among the files of one dataset.
 COMMON = ("image_mode", "mapping", "scale_factor")
@@ -132,7 +133,7 @@ def build(files, paths, table, view, telescopes, bins):
 
 
 def choose_telescopes(tel_table, telescopes, path):
-    """Return the rows of Tel_Table that are chosen by ids, types or cameras.
+    """Return the rows of Tel_Table that are chosen by ids, types, cameras or optics.
 
     telescopes : None for all, or an id, a word such as 'LST' or 'LST+NectarCam', or several of these
     """
@@ -140,11 +141,15 @@ def choose_telescopes(tel_table, telescopes, path):
         return np.arange(len(tel_table))
     given = [telescopes] if isinstance(telescopes, str | int | np.integer) else list(telescopes)
     words = [word for item in given for word in (item.split("+") if isinstance(item, str) else [item])]
-    types, cameras = (np.char.lower(tel_table[name].astype("U")) for name in ("tel_type", "camera"))
+    types, cameras, optics = (
+        np.array([normalised(name) for name in tel_table[column].astype("U").tolist()])
+        for column in ("tel_type", "camera", "optics")
+    )
     chosen = np.zeros(len(tel_table), bool)
     for word in words:
         if isinstance(word, str):
-            found = (types == word.lower()) | (cameras == word.lower())
+            name = normalised(word)
+            found = (types == name) | (cameras == name) | ((optics == name) & (word.upper() not in TYPES))
         else:
             found = tel_table["tel_id"] == word
         if not found.any():
