@@ -1,5 +1,7 @@
 """ctapipe's calibration with the extractors, and their own settings, that [calibration] asks for."""
 
+import warnings
+
 from . import images, telescopes
 from .errors import ConfigError
 
@@ -28,9 +30,12 @@ class Calibrator:
         self._names = {tel_id: extractor(telescope, calibration) for tel_id, telescope in subarray.tel.items()}
         default = ("type", "*", calibration["extractor"])
         others = [("id", tel_id, name) for tel_id, name in self._names.items() if name != calibration["extractor"]]
-        self._calibrate = CameraCalibrator(
-            subarray=subarray, config=Config(parameters(calibration)), image_extractor_type=[default, *others]
-        )
+        with warnings.catch_warnings():
+            # FlashCamExtractor works out something for every camera of the array, also those that it is not for
+            warnings.simplefilter("ignore", RuntimeWarning)
+            self._calibrate = CameraCalibrator(
+                subarray=subarray, config=Config(parameters(calibration)), image_extractor_type=[default, *others]
+            )
 
     def __call__(self, event):
         """Fill the dl1 level of a ctapipe event; raise ConfigError if an extractor does not give what is stored."""

@@ -341,8 +341,8 @@ def _differences(settings, defaults, prefix="", depth=1):
     for key, value in settings.items():
         if isinstance(value, dict):
             section = "[" * depth + key + "]" * depth
-            yield from _differences(value, defaults[key], f"{prefix}{section} ", depth + 1)
-        elif value != defaults[key]:
+            yield from _differences(value, defaults.get(key, {}), f"{prefix}{section} ", depth + 1)
+        elif value != defaults.get(key):
             yield prefix + key, ", ".join(map(str, value)) if isinstance(value, list) else value
 
 
