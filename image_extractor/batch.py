@@ -132,6 +132,7 @@ def run(
             converted = convert_all(crew, conversions, len(left), on_error, progress)
         for index, run in zip(left, converted, strict=True):
             report.runs[index] = run
+        _warn_of_names(report.runs)
         with _damaged_parts_removed(work.folder):
             parts = mergeable(report, work, old)
             if parts:
@@ -154,6 +155,17 @@ def _damaged_parts_removed(folder):
             raise
         storage.remove(path)
         raise OSError(errno.EIO, f"{err.damage}: this part is removed", str(path)) from err
+
+
+def _warn_of_names(runs):
+    """Say once which names of the settings name no telescope: what was asked for is not in the output."""
+    places = {}
+    for run in runs:
+        for place in run.get("unmatched", ()):
+            places.setdefault(place, []).append(run["file"])
+    for place, files in places.items():
+        where = files[0] if len(files) == 1 else f"{len(files)} files, such as {files[0]}"
+        log.warning("%s: no telescope has this name in %s", place, where)
 
 
 def _once(files):

@@ -6,8 +6,9 @@ import math
 import time
 from pathlib import Path
 
-from . import array_layout, images, input_files, row_types, simtel, sources, storage
-from .errors import ConfigError, InputError
+from . import array_layout, input_files, row_types, simtel, sources, storage, telescopes
+from .calibration import Calibrator
+from .errors import InputError
 from .part import PartWriter
 from .pointing import OwnPointing
 from .selection import EventSelection
@@ -110,7 +111,7 @@ class Converter:
         if not rows:
             raise _NoPart(status="no shower")
         part.finish()
-        return _report(rows, layout, part, kind)
+        return _report(rows, layout, part, kind) | {"unmatched": telescopes.unmatched(run.subarray, self._settings)}
 
     def _layout(self, run):
         """Return the telescopes and arrays of a run; a camera of a damaged file may be on no lattice."""
@@ -160,14 +161,13 @@ class Converter:
 
     def _write_events(self, run, selection, part, max_events, progress, own_pointing):
         """Calibrate the selected events and hand them to the part."""
-        calibrate = self._calibrator(run)
+        calibrate = Calibrator(run.subarray, self._settings)
         n_reported = 0
         for event in run:
             with simtel.reading(run.input_url):
                 calibrate(event)
             dl1 = event.dl1.tel
             if dl1:
-                self._check_times(dl1)
                 shower, index = event.simulation.shower, event.index
                 energy_bin = selection.energy_bin(index.event_id, shower.energy.to_value("TeV"))
                 reconstructed = selection.reconstructed_energy(index.event_id)
@@ -187,21 +187,6 @@ class Converter:
             run.check_end()
         if progress:
             progress(selection.n_read - n_reported, run.objects.stream.fraction)
-
-    def _calibrator(self, run):
-        from ctapipe.calib import CameraCalibrator
-        from ctapipe.image.extractor import ImageExtractor as Extractor
-
-        name = self._settings["calibration"]["extractor"]
-        known = sorted(Extractor.non_abstract_subclasses())
-        if name not in known:
-            raise ConfigError(f"[calibration] extractor = {name}: must be one of {', '.join(known)}")
-        return CameraCalibrator(subarray=run.subarray, image_extractor_type=name)
-
-    def _check_times(self, dl1):
-        if images.has_timing(self._settings["image"]["mode"]) and any(tel.peak_time is None for tel in dl1.values()):
-            name, mode = self._settings["calibration"]["extractor"], self._settings["image"]["mode"]
-            raise ConfigError(f"[calibration] extractor = {name} gives no peak time, which [image] mode = {mode} needs")
 
 
 def _kind(layout):

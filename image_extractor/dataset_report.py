@@ -160,7 +160,7 @@ def _head(dataset, count):
         f"{plural(len(dataset.tel_table), 'telescope')}; "
         f"mode {settings['mode']}, storage {settings['storage_mode']}",
         "images": f"{image['mode']}, {image['dim_order']}, {image['dtype']} ({stored}), "
-        f"scale_factor {image['scale_factor']}, mapping {image['mapping']}",
+        f"scale_factor {image['scale_factor']}, {_mappings(dataset)}",
         "made": f"{made} with {', '.join(versions)}",
         "command": attributes.get("command_line") or "none (made from Python)",
         "order": ", ".join(order),
@@ -170,6 +170,14 @@ def _head(dataset, count):
     for name, text in facts.items():
         lines += textwrap.wrap(f"{name:11}{text}", WIDTH, subsequent_indent=" " * 11, break_on_hyphens=False)
     return lines
+
+
+def _mappings(dataset):
+    """Return the mapping of the cameras, or that of each where they differ."""
+    mappings = {name: camera.attributes.get("mapping", "?") for name, camera in dataset.cameras.items()}
+    if len(set(mappings.values())) == 1:
+        return f"mapping {next(iter(mappings.values()))}"
+    return "mappings " + ", ".join(f"{name} {mapping}" for name, mapping in sorted(mappings.items()))
 
 
 def _dictionaries(dataset):
@@ -335,8 +343,8 @@ def _differences(settings, defaults, prefix="", depth=1):
     for key, value in settings.items():
         if isinstance(value, dict):
             section = "[" * depth + key + "]" * depth
-            yield from _differences(value, defaults[key], f"{prefix}{section} ", depth + 1)
-        elif value != defaults[key]:
+            yield from _differences(value, defaults.get(key, {}), f"{prefix}{section} ", depth + 1)
+        elif value != defaults.get(key):
             yield prefix + key, ", ".join(map(str, value)) if isinstance(value, list) else value
 
 

@@ -114,7 +114,8 @@ def pixel_grid(geometry, mapping="shifting", shape="auto"):
     if mapping not in suitable:
         raise ConfigError(
             f"[image] mapping = {mapping}: camera {geometry.name} has {pixel_shape} pixels: "
-            f"must be one of {', '.join(suitable)}, or leave the camera out with [telescope] type_mode"
+            f"must be one of {', '.join(suitable)}: give it one of its own, {geometry.name} = {LOSSLESS[0]} in "
+            "[image] [[mapping_of]], or leave it out with [telescope] type_mode"
         )
     x, y = (np.asarray(values.to_value("m"), dtype=np.float64) for values in (geometry.pix_x, geometry.pix_y))
     area = float(np.median(geometry.pix_area.to_value("m2")))

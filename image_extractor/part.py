@@ -55,7 +55,7 @@ class PartWriter:
 
     def __init__(self, file, settings, layout, own_pointing=False):
         self._file, self._settings, self._layout = file, settings, layout
-        self._image = settings["image"]
+        self._image, self._mappings = settings["image"], layout.mappings
         self._mapped = settings["storage_mode"] == "mapped"
         self._bins = config.energy_bins(settings)
         self._groups = row_types.energy_groups(settings, self._bins.n_bins)
@@ -86,7 +86,7 @@ class PartWriter:
             self._create_group(f"/{group}", index)
 
     def _create_group(self, path, index):
-        attributes = row_types.column_attributes(self._columns) | self._image_attributes()
+        attributes = row_types.column_attributes(self._columns) | self._image_attributes(self._layout.grids)
         if self._mapped:
             attributes["image_arrays"] = "T<tel_id>"
         storage.create_table(self._file, path, row_types.EVENTS, self._dtype, self._filters, attributes)
@@ -95,7 +95,7 @@ class PartWriter:
             for tel_id, grid in self._layout.grids.items():
                 shape = images.array_shape(grid, self._image)
                 name, dtype = row_types.image_name(tel_id), self._image["dtype"]
-                attributes = self._image_attributes()
+                attributes = self._image_attributes([tel_id])
                 storage.create_image_array(self._file, path, name, dtype, shape, self._filters, attributes)
 
     def _bin_attributes(self, index):
@@ -106,9 +106,11 @@ class PartWriter:
         edges = {"min_energy": float(low), "max_energy": float(high)}
         return {**edges, "units": self._bins.units, "scale": self._bins.scale}
 
-    def _image_attributes(self):
-        keys = ("mode", "dtype", "dim_order", "mapping", "scale_factor", "charge_scale", "time_scale")
+    def _image_attributes(self, tel_ids):
+        """Return the attributes of what holds images of these telescopes; several mappings are joined by +."""
+        keys = ("mode", "dtype", "dim_order", "scale_factor", "charge_scale", "time_scale")
         attributes = {key if key != "mode" else "image_mode": self._image[key] for key in keys}
+        attributes["mapping"] = "+".join(sorted({self._mappings[tel_id] for tel_id in tel_ids}))
         if self._image["dtype"] == "float32":  # stored in p.e. and ns, whatever the settings say of integers
             attributes |= {"charge_scale": 1.0, "time_scale": 1.0}
         return attributes

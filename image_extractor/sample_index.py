@@ -7,6 +7,7 @@ import numpy as np
 from . import older_formats, row_types, storage
 from .errors import DatasetError, MissingNameError
 from .stored_images import image_shape
+from .telescopes import TYPES, normalised
 
 #: Attributes of images that must agree among the files of one dataset.
 COMMON = ("image_mode", "mapping", "scale_factor")
@@ -140,7 +141,7 @@ def build(files, paths, table, view, telescopes, bins):
 
 
 def choose_telescopes(tel_table, telescopes, path):
-    """Return the rows of Tel_Table that are chosen by ids, types or cameras.
+    """Return the rows of Tel_Table that are chosen by ids, types, cameras or optics.
 
     telescopes : None for all, or an id, a word such as 'LST' or 'LST+NectarCam', or several of these
     """
@@ -148,11 +149,15 @@ def choose_telescopes(tel_table, telescopes, path):
         return np.arange(len(tel_table))
     given = [telescopes] if isinstance(telescopes, str | int | np.integer) else list(telescopes)
     words = [word for item in given for word in (item.split("+") if isinstance(item, str) else [item])]
-    types, cameras = (np.char.lower(tel_table[name].astype("U")) for name in ("tel_type", "camera"))
+    types, cameras, optics = (
+        np.array([normalised(name) for name in tel_table[column].astype("U").tolist()])
+        for column in ("tel_type", "camera", "optics")
+    )
     chosen = np.zeros(len(tel_table), bool)
     for word in words:
         if isinstance(word, str):
-            found = (types == word.lower()) | (cameras == word.lower())
+            name = normalised(word)
+            found = (types == name) | (cameras == name) | ((optics == name) & (word.upper() not in TYPES))
         else:
             found = tel_table["tel_id"] == word
         if not found.any():
@@ -174,6 +179,7 @@ def _sources(file, path, table, tel_table, chosen, first_tel, bins):
         with storage.damage(path):
             attributes = storage.user_attributes(node)
             image = {key: attributes[key] for key in (*COMMON, "dtype", "dim_order", "charge_scale", "time_scale")}
+            image["mapping"] = _mapping(file, tel_table[chosen])
             shapes = _image_node_shapes(group, node, tel_ids, mapped)
         image["shape"] = _common_shape(path, tel_table[chosen], shapes)
         energy_bin = int(name[1:]) if name else -1
@@ -181,6 +187,13 @@ def _sources(file, path, table, tel_table, chosen, first_tel, bins):
             Source(path, group._v_pathname, node._v_name, tel_ids, chosen, first_tel, energy_bin, mapped, image)
         )
     return sources
+
+
+def _mapping(file, tel_rows):
+    """Return the mapping of the cameras of some telescopes; several are joined by +."""
+    cameras = file.root[row_types.CAMERAS]
+    names = np.unique(tel_rows["camera"]).astype("U").tolist()
+    return "+".join(sorted({str(cameras._f_get_child(name)._v_attrs["mapping"]) for name in names}))
 
 
 def _groups(file, path, bins):

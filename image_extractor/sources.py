@@ -108,15 +108,18 @@ def check_settings(source, settings):
 
 
 def _first_difference(old, new, prefix=""):
-    for key, value in old.items():
+    for key in old | new:
+        value, other = old.get(key, "unset"), new.get(key, "unset")
         if prefix + key in FREE_SETTINGS:
             continue
-        if isinstance(value, dict):
-            found = _first_difference(value, new[key], f"{prefix}[{key}] ")
+        if isinstance(value, dict) or isinstance(other, dict):
+            # what only one of them has is unset in the other: values for single telescopes, settings of an extractor
+            pair = (side if isinstance(side, dict) else {} for side in (value, other))
+            found = _first_difference(*pair, f"{prefix}[{key}] ")
             if found:
                 return found
-        elif value != new[key]:
-            return prefix + key, value, new[key]
+        elif value != other:
+            return prefix + key, value, other
     return None
 
 
