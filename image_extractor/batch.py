@@ -9,9 +9,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import gather, merge, part, sources, storage, tasks
+from . import gather, merge, part, same_events, sources, storage, tasks
 from .engines import Crew
 from .errors import DamagedDatasetError, InputError
+from .known_inputs import KnownInputs
 from .tested_versions import untested
 from .workspace import workspace
 
@@ -23,8 +24,9 @@ class Report:
     """What became of each file of a run, in the order of the input.
 
     ``runs[i]`` is a dict with ``file`` and ``status``: 'written', 'known' (the output has it already),
-    'no telescope' (none selected), 'no shower', or 'failed' with a ``reason``; written ones have the
-    counts of Run_Table too. ``outputs`` are the paths of the datasets that were written.
+    'no telescope' (none selected), 'no shower', 'no event' (none was kept, and it does not fit the others, or there is
+    no other), or 'failed' with a ``reason``; written ones have the counts of Run_Table too, those of the runs of a file
+    added up. ``outputs`` are the paths of the datasets that were written.
     """
 
     runs: list = field(default_factory=list)
@@ -53,6 +55,7 @@ def run(
     split=None,
     overwrite=False,
     on_error="skip",
+    on_truncated="refuse",
     command_line="",
     progress=None,
 ):
@@ -81,6 +84,8 @@ def run(
     on_error : str
         'skip' leaves out a file that can't be converted; 'stop' raises its InputError, and the output
         stays as it was.
+    on_truncated : str
+        'refuse' a file that ends early, or 'keep' its whole events and mark the run.
     command_line : str
         For the file's provenance.
     progress : Progress, optional
@@ -93,7 +98,8 @@ def run(
     Raises
     ------
     DatasetError
-        If the output is no dataset, was made otherwise, or is being written by another run.
+        If the output is no dataset, was made otherwise, holds an input that was converted otherwise, or is being
+        written by another run.
     OSError
         If something can't be written, or no worker is left to do it; the same call goes on.
     """
@@ -107,14 +113,26 @@ def run(
         log.warning("the fast reader is not used, as with [calibration] fast = False: %s", problem)
     with workspace(extractor.output_path) as work:
         old = target.existing(extractor.settings)
-        known = sources.known_runs(old)
+        known = KnownInputs(old, max_events, extractor.dictionary_name, extractor.dictionary_sha256)
+        report = Report([{"file": str(file), "status": "known"} if known.holds(file) else None for file in files])
+        left = [index for index, run in enumerate(report.runs) if run is None]
         conversions = (
-            tasks.Conversion(str(file), file, work.part_path(file), max_events, tuple(known.get(file.name, ())))
-            for file in files
+            tasks.Conversion(
+                str(files[index]),
+                files[index],
+                work.part_path(files[index]),
+                tasks.Options(max_events, on_truncated, known.of_name(files[index])),
+            )
+            for index in left
         )
         progress.started(len(files))
-        with Crew(extractor, work.folder, executor, jobs if len(files) > 1 else 1) as crew:
-            report = Report(convert_all(crew, conversions, len(files), on_error, progress))
+        for run in filter(None, report.runs):
+            progress.done(run)
+        with Crew(extractor, work.folder, executor, jobs if len(left) > 1 else 1) as crew:
+            converted = convert_all(crew, conversions, len(left), on_error, progress)
+        for index, run in zip(left, converted, strict=True):
+            report.runs[index] = run
+        _warn_of_names(report.runs)
         with _damaged_parts_removed(work.folder):
             parts = mergeable(report, work, old)
             if parts:
@@ -137,6 +155,17 @@ def _damaged_parts_removed(folder):
             raise
         storage.remove(path)
         raise OSError(errno.EIO, f"{err.damage}: this part is removed", str(path)) from err
+
+
+def _warn_of_names(runs):
+    """Say once which names of the settings name no telescope: what was asked for is not in the output."""
+    places = {}
+    for run in runs:
+        for place in run.get("unmatched", ()):
+            places.setdefault(place, []).append(run["file"])
+    for place, files in places.items():
+        where = files[0] if len(files) == 1 else f"{len(files)} files, such as {files[0]}"
+        log.warning("%s: no telescope has this name in %s", place, where)
 
 
 def _once(files):
@@ -181,35 +210,53 @@ def mergeable(report, work, old):
     Parts are opened only where their runs leave a question: there may be very many.
     """
     written = [run for run in report.runs if run["status"] == "written"]
+    if not any(run["events_written"] for run in written) and not old:
+        for run in written:
+            run["status"] = "no event"
+        return []
     check = _TelescopeCheck(old, written, work)
     fitting, seen = [], set()
     for run in written:
-        name = Path(run["file"]).name, run["run_number"], run["primary"]
+        names = [(Path(run["file"]).name, number, primary) for number, primary in run["runs"]]
         mismatch = check(run)
-        if mismatch and not run["events_read"]:
-            run["status"] = "no shower"
+        if mismatch and not run["events_written"]:
+            run |= {
+                "status": "no event" if run["events_read"] else "no shower",
+                "reason": f"its telescopes: {mismatch}",
+            }
         elif mismatch:
-            _refuse(run, f"its telescopes do not fit {'the output' if old else 'the first run'}: {mismatch}")
-        elif name in seen:
+            _refuse(
+                run, f"its telescopes do not fit {'the output' if check.by_output else 'the first run'}: {mismatch}"
+            )
+        elif not seen.isdisjoint(names):
             _refuse(run, "another input has the same name, run number and primary")
         else:
-            seen.add(name)
-            fitting.append((work.part_path(run["file"]), [name], run))
-    twins = sources.repeats([(one.path, one.runs) for one in old], [(path, names) for path, names, _ in fitting])
+            seen.update(names)
+            fitting.append((work.part_path(run["file"]), names, run))
+    twins = same_events.repeats([(one.path, one.runs) for one in old], [(path, names) for path, names, _ in fitting])
     for path, _, run in fitting:
         if path in twins:
-            _refuse(run, f"it has the same events as {twins[path]}, and no event may be there twice")
+            twin = twins[path] if twins[path] != Path(run["file"]).name else "another run, or file of its name"
+            _refuse(run, f"it has the same events as {twin}, and no event may be there twice")
     return [path for path, *_ in fitting if path not in twins]
 
 
 class _TelescopeCheck:
-    """Says how the telescopes of a run differ from those that it must have; opens a part of each other kind only."""
+    """Says how the telescopes of a run differ from those that it must have; opens a part of each other kind only.
+
+    The first run with events says what the telescopes are; one without any may be of another array.
+    """
 
     def __init__(self, old, written, work):
-        # the first run with events says what the telescopes are; one without any may be of another array
-        first = next((run for run in written if run["events_read"]), written[0] if written else None)
-        self._work, self._old, self._first = work, old, first
-        self._known = {first["telescopes"]: ""} if first and not old else {}
+        self._work = work
+        self._old = next((source for source in old if source.n_events), None)
+        self._first = next((run for run in written if run["events_written"]), written[0] if written else None)
+        self._known = {} if self._old or not self._first else {self._first["telescopes"]: ""}
+
+    @property
+    def name_of_reference(self):
+        """What says which the telescopes are."""
+        return "the output" if self._old else "the first run"
 
     def __call__(self, run):
         kind = run["telescopes"]
@@ -219,7 +266,7 @@ class _TelescopeCheck:
 
     @functools.cached_property
     def _reference(self):
-        return self._old[0] if self._old else self._inspect(self._first)
+        return self._old or self._inspect(self._first)
 
     def _inspect(self, run):
         return sources.inspect(self._work.part_path(run["file"]))

@@ -226,9 +226,14 @@ def blend(values, first, pixel, weight, arrays):
                 _fill(columns, first, pixel, weight, np.uintp(group), arrays, target, np.uintp(n_cells), np.uintp(n))
 
 
+#: Marks of numbers that could not be stored as they are: too large or small; below 0 in an unsigned dtype; not finite.
+#: The number in between is for what is below 0 in the second of two channels.
+CLIPPED, NEGATIVE, NOT_FINITE = 1, 2, 8
+
+
 @compiled
-def round_off(values, scale, low, high, stored, clipped):
-    """Round value * scale to whole numbers from low to high, half to even; NaN becomes 0.
+def round_off(values, scale, low, high, stored, marks):
+    """Round value * scale to whole numbers from low to high, half to even; what is not finite becomes 0.
 
     Parameters
     ----------
@@ -236,12 +241,15 @@ def round_off(values, scale, low, high, stored, clipped):
     scale, low, high : float
     stored : integer array (n,)
         Written.
-    clipped : bool array (n,)
-        Written: what did not fit; negative values do, as 0, where low is 0.
+    marks : uint8 array (n,)
+        Written: CLIPPED, NEGATIVE (below 0 where low is 0) or NOT_FINITE, and 0 for what was stored as it is.
     """
     for i in range(len(values)):
         # float64, because float32 has too few digits for uint32 and for exact halves
         value = np.rint(np.float64(values[np.uintp(i)]) * scale)
-        clipped[np.uintp(i)] = (value > high) | ((value < low) & (low < 0))
-        value = 0.0 if np.isnan(value) else min(max(value, low), high)
-        stored[np.uintp(i)] = np.int64(value)
+        finite = np.isfinite(value)
+        value = value if finite else 0.0
+        too_low = NEGATIVE if low == 0 else CLIPPED
+        mark = CLIPPED if value > high else too_low if value < low else 0
+        marks[np.uintp(i)] = mark if finite else NOT_FINITE
+        stored[np.uintp(i)] = np.int64(min(max(value, low), high))

@@ -1,4 +1,4 @@
-"""The command image_extractor.py: arguments, progress, summary, exit code."""
+"""The command image_extractor.py: arguments, one call, exit code."""
 
 import argparse
 import contextlib
@@ -12,10 +12,12 @@ import time
 from pathlib import Path
 
 from . import __version__
-from .arguments import Parser, not_negative, positive, surplus_message
-from .errors import ConfigError, DatasetError, InputError
-from .input_files import find_files, is_hdf5
+from .arguments import Parser, not_negative, positive, user_path
+from .errors import ConfigError, DatasetError, InputError, one_line
+from .input_files import find_files, is_hdf5, may_be_simtel
 from .logs import start_logging
+from .progress import display
+from .summary import nothing_written, summary
 from .text_table import plural
 
 log = logging.getLogger("image_extractor")
@@ -28,9 +30,7 @@ def main(arguments=None):
     """Convert simtel files to an image dataset; returns the exit code."""
     arguments = sys.argv[1:] if arguments is None else [str(argument) for argument in arguments]
     parser = _parser()
-    options, surplus = parser.parse_known_intermixed_args(arguments)
-    if surplus:
-        parser.error(surplus_message(surplus))
+    options = parser.parse_args(arguments)
     start_logging(logging.DEBUG if options.debug else logging.INFO)
     signal.signal(signal.SIGTERM, _terminate)
     try:
@@ -43,7 +43,7 @@ def main(arguments=None):
     except InputError as err:
         return _fail(err, SOME_FAILED, options.debug)
     except OSError as err:
-        reason = err.strerror or str(err).strip().splitlines()[-1]
+        reason = err.strerror or one_line(err)
         message = f"{err.filename or options.output}: {reason}: the output is as it was; the same command goes on"
         return _fail(message, SOME_FAILED, options.debug)
 
@@ -56,10 +56,21 @@ def _parser():
     )
     add = parser.add_argument
     add("path", metavar="PATH", help="simtel file (.simtel, .gz, .zst) or quoted wildcard")
-    add("output", metavar="OUTPUT", help="HDF5 file to write; an existing dataset is appended to")
-    add("config", metavar="CONFIG", help="configuration file; python -m image_extractor.config FILE makes one")
-    add("cuts", metavar="BINS_CUTS_DICT", nargs="?", help="which events to keep; prepare_cuts_dict.py makes one")
-    add("--bins_cuts_dict", metavar="FILE", help="another way to give it")
+    add("output", metavar="OUTPUT", type=user_path, help="HDF5 file to write; an existing dataset is appended to")
+    add(
+        "config",
+        metavar="CONFIG",
+        type=user_path,
+        help="configuration file; python -m image_extractor.config FILE makes one",
+    )
+    add(
+        "cuts",
+        metavar="BINS_CUTS_DICT",
+        type=user_path,
+        nargs="?",
+        help="which events to keep; prepare_cuts_dict.py makes one",
+    )
+    add("--bins_cuts_dict", metavar="FILE", type=user_path, help="another way to give it")
     add("--max_events", metavar="N", type=positive, help="events saved per input file, at most")
     add("--shuffle", action="store_true", help="shuffle every Events table")
     add("--seed", metavar="S", type=_seed, default=0, help="makes the shuffle repeatable (default: 0)")
@@ -84,6 +95,12 @@ def _parser():
         choices=["skip", "stop"],
         default="skip",
         help="what an unreadable input does: leave it out, or end the run (default: skip)",
+    )
+    add(
+        "--on_truncated",
+        choices=["refuse", "keep"],
+        default="refuse",
+        help="what an input that ends early does: it is left out, or its whole events are kept (default: refuse)",
     )
     add("--debug", action="store_true", help="log at debug level, and show tracebacks")
     add("--version", action="version", version=f"image_extractor {__version__}")
@@ -141,7 +158,7 @@ def _convert(options, command_line):
 
     extractor = ImageExtractor.from_config(options.output, options.bins_cuts_dict or options.cuts, options.config)
     start = time.monotonic()
-    with _executor(options) as executor, _progress(batch.Progress) as progress:
+    with _executor(options) as executor, display(batch.Progress, files) as progress:
         report = batch.run(
             extractor,
             files,
@@ -153,15 +170,17 @@ def _convert(options, command_line):
             split=options.split,
             overwrite=options.overwrite,
             on_error=options.on_error,
+            on_truncated=options.on_truncated,
             command_line=command_line,
             progress=progress,
         )
-    sys.stdout.write(_summary(report, options.output, time.monotonic() - start))
+    sys.stdout.write(summary(report, options.output, time.monotonic() - start))
     for run in report.failed:
         log.error("%s", run["reason"])
-    if not report.failed and not report.has_events:
+    reason = "" if report.failed else nothing_written(report, extractor.settings)
+    if reason:
         state = f"{options.output} holds none" if report.outputs else "nothing is written"
-        raise InputError(f"{options.path}: no file has a shower event of a selected telescope: {state}")
+        raise InputError(f"{options.path}: {reason}: {state}")
     _warn_of_wrong_dictionary(report, options)
     return SOME_FAILED if report.failed else OK
 
@@ -195,111 +214,9 @@ def _check_output(output, is_numbered):
         raise ConfigError(f"{output}: is a folder; OUTPUT is the HDF5 file to write")
     if not os.access(folder, os.W_OK):
         raise ConfigError(f"{output}: its folder {folder} is not writable")
-    if output.is_file() and not is_numbered and not is_hdf5(output):
-        raise ConfigError(f"{output}: not an HDF5 file, and left as it is: choose another OUTPUT")
-
-
-# -- what the user sees ----------------------------------------------------------------------------
-
-
-def _progress(base):
-    """Return the progress display as a context manager: a bar on a terminal, else a log line per file."""
-    from tqdm import tqdm
-    from tqdm.contrib.logging import logging_redirect_tqdm
-
-    class Display(base):
-        """One bar over all events; their number is estimated from how far the files are read."""
-
-        def __enter__(self):
-            self.bar = tqdm(unit=" events", disable=not sys.stderr.isatty(), dynamic_ncols=True)
-            self.redirect = logging_redirect_tqdm() if not self.bar.disable else None
-            if self.redirect:
-                self.redirect.__enter__()
-            return self
-
-        def __exit__(self, *error):
-            self.bar.close()
-            if self.redirect:
-                self.redirect.__exit__(*error)
-
-        def started(self, n_files):
-            self.n_files, self.fractions, self.n_done = n_files, {}, 0
-
-        def read(self, file, n_events, fraction):
-            self.fractions[file] = fraction
-            part = (self.n_done + sum(self.fractions.values())) / self.n_files
-            self.bar.total = max(round((self.bar.n + n_events) / max(part, 1e-3)), 1)
-            self.bar.update(n_events)
-
-        def done(self, run):
-            self.fractions.pop(run["file"], None)
-            self.n_done += 1
-            if self.bar.disable and run["status"] != "failed":
-                log.info("%d/%d %s", self.n_done, self.n_files, _run_line(run))
-
-        def merging(self, n_sources):
-            self.bar.set_description_str(f"merging {n_sources} parts")
-            log.debug("merging %d parts", n_sources)
-
-    return Display()
-
-
-STATUS_WORDS = {
-    "known": "in the output already, skipped",
-    "no telescope": "no selected telescope",
-    "no shower": "no shower event",
-    "failed": "FAILED",
-}
-
-
-def _run_line(run):
-    name = Path(run["file"]).name
-    if run["status"] != "written":
-        reason = f", {run['reason']}" if run["status"] == "no telescope" else ""
-        return f"{name}: {STATUS_WORDS[run['status']]}{reason}"
-    before = " by an earlier run" if run.get("resumed") else ""
-    return f"{name}: {plural(run['events_read'], 'event')} read, {run['events_written']} written{before}"
-
-
-def _summary(report, output, seconds):
-    """Return the table at the end: a line per input file, then totals."""
-    written = [run for run in report.runs if run["status"] == "written"]
-    width = max([len(Path(run["file"]).name) for run in report.runs] + [5])
-    lines = [f"{'file':{width}} {'read':>8} {'passed':>8} {'written':>8} {'s':>7} {'events/s':>9}  images"]
-    for run in report.runs:
-        name = Path(run["file"]).name
-        if run["status"] == "written":
-            lines.append(f"{name:{width}} " + _counts(run))
-            if not run["events_read"]:
-                lines.append(f"{'':{width}} no shower event triggered")
-        else:
-            lines.append(f"{name:{width}} {_run_line(run).removeprefix(name + ': ')}")
-    if len(written) > 1:
-        keys = ("events_read", "events_written", "dropped_no_image", "seconds")
-        total = {key: sum(run[key] for run in written) for key in keys}
-        types = {short for run in written for short in run["images_by_type"]}
-        total["images_by_type"] = {t: sum(run["images_by_type"].get(t, 0) for run in written) for t in sorted(types)}
-        lines.append(f"{'total':{width}} " + _counts(total))
-    lines += _dropped_lines(written)
-    clipped = sum(run["clipped_pixels"] for run in written)
-    if clipped:
-        lines.append(f"clipped pixels: {clipped}; a larger dtype or a smaller scale keeps what did not fit")
-    state = "written" if report.outputs else "unchanged" if Path(output).exists() else "not written"
-    if report.outputs and Path(output) not in report.outputs:  # numbered ones
-        output = " ... ".join(dict.fromkeys(str(path) for path in (report.outputs[0], report.outputs[-1])))
-    lines.append(f"{output}: {state}, {seconds:.1f} s in all")
-    return "\n".join(lines) + "\n"
-
-
-def _counts(run):
-    passed = run["events_written"] + run["dropped_no_image"]
-    types = ", ".join(f"{n} {short}" for short, n in run["images_by_type"].items())
-    rate = run["events_read"] / run["seconds"] if run["seconds"] else 0
-    return f"{run['events_read']:8} {passed:8} {run['events_written']:8} {run['seconds']:7.1f} {rate:9.1f}  {types}"
-
-
-def _dropped_lines(written):
-    reasons = sorted({key for run in written for key in run if key.startswith("dropped_")})
-    dropped = {key.removeprefix("dropped_").replace("_", " "): sum(run[key] for run in written) for key in reasons}
-    words = [f"{n} {reason}" for reason, n in dropped.items() if n]
-    return ["dropped: " + ", ".join(words)] if words else []
+    if not output.is_file() or is_hdf5(output):
+        return
+    is_input = may_be_simtel(output)  # the shell made OUTPUT of a wildcard that matches two files
+    if is_input or not is_numbered:
+        hint = " (put a wildcard in quotes)" if is_input else ""
+        raise ConfigError(f"{output}: not an HDF5 file, and left as it is: choose another OUTPUT{hint}")

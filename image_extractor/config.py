@@ -9,19 +9,28 @@ return: ``settings["image"]["dtype"]``. Nothing else makes such a dict, so it is
 
 import difflib
 import logging
-import re
 import sys
 from pathlib import Path
 
+if __name__ == "__main__" and not __package__:  # run by its path, as in the first version: Python knows no package then
+    import runpy
+
+    folder = Path(__file__).resolve().parent
+    sys.path = [str(folder.parent), *(path for path in sys.path if Path(path).resolve() != folder)]
+    runpy.run_module("image_extractor.config", run_name="__main__", alter_sys=True)  # which ends in sys.exit
+
 from configobj import ConfigObj, ConfigObjError, flatten_errors, get_extra_values
-from configobj.validate import ValidateError, Validator, VdtTypeError, VdtValueError
 
 from .arguments import Parser
+from .config_checks import MANY, VALIDATOR, shown, wrong
 from .energy_bins import UNITS, EnergyBins
 from .errors import ConfigError
-from .telescopes import check_type_mode
+from .row_types import LOSSLESS
+from .telescopes import check_word, is_usual, normalised, unknown_name
 
 UNIT_NAMES = ", ".join(map(repr, UNITS))
+
+MAPPINGS = "'shifting', 'axial', 'oversampling', 'nearest', 'bilinear', 'bicubic', 'rebinning'"
 
 SPEC = f"""\
 # What a learner is to tell: gh_class sorts events by energy bin, energy_recon labels them with one.
@@ -36,8 +45,9 @@ use_pkl_dict = boolean(default=True)
 mode = option('PIXELS_3C', 'PIXELS_1C', 'PIXELS_TIMING_2C', 'PIXELS_TIMING_3C', default='PIXELS_3C')
 # Every pixel of the array becomes scale_factor x scale_factor equal ones.
 scale_factor = integer(min=1, max=100, default=2)
-# Integers hold round(value * scale), float32 holds p.e. and ns as they are.
-dtype = option('uint16', 'uint32', 'int16', 'int32', 'float32', default='uint16')
+# float32 holds p.e. and ns as they are. Integers hold round(value * scale), clipped and counted where it does not fit;
+# unsigned ones hold negative charges as 0, and that is about every second pixel, as most see no light: counted, too.
+dtype = option('uint16', 'uint32', 'int16', 'int32', 'float32', default='float32')
 # Place of the channel axis.
 dim_order = option('channels_last', 'channels_first', default='channels_last')
 # Stored counts per photo-electron, for integer dtypes.
@@ -46,21 +56,33 @@ charge_scale = float(min=1e-6, max=1e6, default=100.0)
 time_scale = float(min=1e-6, max=1e6, default=100.0)
 # How a camera becomes a square array: shifting and axial keep its pixels, one per cell; the others resample it onto
 # square cells in true x and y (oversampling and rebinning conserve charge, the others interpolate).
-mapping = option('shifting', 'axial', 'oversampling', 'nearest', 'bilinear', 'bicubic', 'rebinning', default='shifting')
+mapping = option({MAPPINGS}, default='shifting')
 # auto, or cells per side for the mappings that resample.
 shape = auto_or_integer(min=8, max=1000, default='auto')
+    # Another mapping for single telescope types, cameras or optics, a line each, such as SST = shifting.
+    [[mapping_of]]
+    __many__ = option({MAPPINGS})
+    # Another shape for single ones, a line each, such as LSTCam = 110.
+    [[shape_of]]
+    __many__ = auto_or_integer(min=8, max=1000)
 
 [telescope]
-# SST, LST, MST, SCT, ALL, a camera's name, or several joined by +, such as LST+NectarCam.
+# SST, LST, MST, SCT, ALL, the name of a camera or its optics, or several joined by +, such as LST+NectarCam.
 type_mode = type_mode(default='SCT')
 # Only these telescopes of the types above; empty: all of them.
 tel_ids = tel_ids(default=list())
 
 [calibration]
-# Any ctapipe ImageExtractor.
+# Any ctapipe ImageExtractor. Its own settings go to a section of its name, below: [[NeighborPeakWindowSum]], and there
+# window_width = 7.
 extractor = string(min=1, max=100, default='NeighborPeakWindowSum')
 # True: read by compiled loops and decode only what is needed. The images are the same, bit for bit.
 fast = boolean(default=True)
+    # Another extractor for single telescope types, cameras or optics, a line each: FlashCam = FlashCamExtractor.
+    [[extractor_of]]
+    __many__ = string(min=1, max=100)
+    [[__many__]]
+    __many__ = parameter
 
 # gh_class without a dictionary takes its bins of the true energy from here; a dictionary's bins must be among them.
 [energy_bins]
@@ -115,96 +137,11 @@ gamma_only = boolean(default=True)
 compression = option('lz4', 'zstd', 'zlib', 'none', default='lz4')
 """
 
+#: Sections of values for single telescopes: by the words of type_mode.
+BY_TELESCOPE = (("image", "mapping_of"), ("image", "shape_of"), ("calibration", "extractor_of"))
+
 #: Keys of the first config files, and what they are called now.
 ALIASES = {("image", "dim_ordering"): "dim_order"}
-
-
-# -- checks of single values, named in the spec ---------------------------------------------------
-
-
-def _auto_or_integer(value, min=None, max=None):
-    if value == "auto":
-        return value
-    return Validator().check(f"integer(min={min}, max={max})", value)
-
-
-def _tel_ids(value):
-    items = value if isinstance(value, list | tuple) else [value]
-    ids = [int(item) for item in items if str(item).strip()]
-    if len(set(ids)) != len(ids) or any(not 0 <= tel_id < 2**31 for tel_id in ids):
-        raise VdtValueError(value)
-    return ids
-
-
-def _open_end(value):
-    return None if value is None or str(value) == "None" else float(value)
-
-
-def _range(items):
-    low, high = (_open_end(item) for item in items)
-    if low is not None and high is not None and not low < high:
-        raise VdtValueError(items)
-    if low != low or high != high:  # NaN
-        raise VdtValueError(items)
-    return [low, high]
-
-
-def _cut(value):
-    if not isinstance(value, list | tuple) or len(value) != 2:
-        raise VdtTypeError(value)
-    return _range(value)
-
-
-def _offset_cut(value):
-    if not isinstance(value, list | tuple) or len(value) != 4:
-        raise VdtTypeError(value)
-    return [str(value[0]), str(value[1]), *_range(value[2:])]
-
-
-def _checked(check):
-    """Turn the built-in errors of a check into those that configobj's Validator expects."""
-
-    def run(value, *args, **kwargs):
-        try:
-            return check(value, *args, **kwargs)
-        except ValidateError:
-            raise
-        except (TypeError, ValueError, OverflowError) as err:
-            raise VdtValueError(value) from err
-
-    return run
-
-
-VALIDATOR = Validator(
-    {
-        "auto_or_integer": _checked(_auto_or_integer),
-        "tel_ids": _checked(_tel_ids),
-        "cut": _checked(_cut),
-        "offset_cut": _checked(_offset_cut),
-        "type_mode": _checked(check_type_mode),
-    }
-)
-
-ALLOWED = {
-    "boolean": "True or False",
-    "type_mode": "SST, LST, MST, SCT, ALL, a camera's name, or several joined by +",
-    "tel_ids": "a list of telescope ids such as 1, 2, 5, each once",
-    "cut": "two numbers, low < high, or None for an open end",
-    "offset_cut": "two branch names, then two numbers, low < high, or None for an open end",
-    "string": "a name",
-}
-
-
-def _allowed(check):
-    """Say in words what a line of the spec admits."""
-    name, _, arguments = check.partition("(")
-    if name == "option":
-        return "one of " + ", ".join(re.findall(r"'([^']*)'", arguments.rpartition(", default")[0]))
-    if name in ("integer", "float", "auto_or_integer"):
-        words = {"integer": "a whole number", "float": "a number", "auto_or_integer": "auto, or a whole number"}[name]
-        limits = dict(re.findall(r"(min|max)=([-+.\de]+)", arguments))
-        return words + (f" from {limits['min']} to {limits['max']}" if limits else "")
-    return ALLOWED[name]
 
 
 # -- loading --------------------------------------------------------------------------------------
@@ -266,6 +203,8 @@ def from_keywords(keywords):
     names = keyword_names()
     config = ConfigObj(configspec=spec(), interpolation=False)
     for keyword, value in keywords.items():
+        if keyword.startswith("calibration_") and isinstance(value, dict):
+            names.setdefault(keyword, tuple(keyword.split("_", 1)))  # settings of an extractor of this name
         if keyword not in names:
             near = difflib.get_close_matches(keyword, names, 1)
             raise TypeError(f"no setting is called {keyword!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
@@ -278,15 +217,24 @@ def from_keywords(keywords):
 
 
 def keyword_names():
-    """Return {keyword: path of section and key} of every setting."""
+    """Return {keyword: path of section and key} of every setting.
+
+    Those of single telescopes take a dict, such as ``image_mapping_of={"SST": "shifting"}``. Besides, there is one with
+    the name of each extractor, such as ``calibration_NeighborPeakWindowSum={"window_width": 7}``.
+    """
     paths = []
     spec().walk(lambda section, key: paths.append((*_section_path(section), key)))
+    paths = [path[:-1] if path[-1] == MANY else path for path in paths if path[-2:] != (MANY, MANY)]
     return {"_".join(path): path for path in paths}
 
 
 def dumps(settings):
     """Return settings as the text of a configuration file, comments left out."""
-    return "\n".join(ConfigObj(settings, interpolation=False).write())
+    text = ConfigObj(settings, interpolation=False)
+    for name, key in BY_TELESCOPE:  # readers of format 1.0 know none of them
+        if text.get(name, {}).get(key) == {}:
+            del text[name][key]
+    return "\n".join(text.write())
 
 
 def energy_bins(settings):
@@ -340,10 +288,13 @@ def _describe(config, name, sections, key, error):
         return f"{name}: {where}must be a section, not a value"
     section, checks = config, config.configspec
     for part in sections:
-        section, checks = section[part], checks[part]
-    if isinstance(checks.get(key), dict):
+        section, checks = section[part], checks[part] if part in checks else checks[MANY]
+    check = checks.get(key, checks.get(MANY))
+    if isinstance(check, dict):
         return f"{name}: {where}{key} must be a section, not a value"
-    return f"{name}: {where}{key} = {_shown(section.get(key))}: must be {_allowed(checks[key])}"
+    if isinstance(section.get(key), dict):
+        return f"{name}: {where}{key} must be a value, not a section"
+    return f"{name}: {where}{key} = {shown(section.get(key))}: {wrong(check, section.get(key))}"
 
 
 def _unknown(config, name, sections, key):
@@ -351,9 +302,11 @@ def _unknown(config, name, sections, key):
     for part in sections:
         section, checks = section[part], checks.get(part, {})
     where = _where(sections)
-    near = difflib.get_close_matches(key, list(checks), 1)
-    hint = f"; did you mean {near[0]}?" if near else f"; known here: {', '.join(checks)}"
-    what = f"section [{key}]" if isinstance(section[key], dict) else f"key {key} = {_shown(section[key])}"
+    known = [known for known in checks if known != MANY]
+    near = difflib.get_close_matches(key, known, 1)
+    listed = f"; known here: {', '.join(known)}" if known else ""
+    hint = f"; did you mean {near[0]}?" if near else listed
+    what = f"section [{key}]" if isinstance(section[key], dict) else f"key {key} = {shown(section[key])}"
     return f"{name}: {where}unknown {what}{hint}"
 
 
@@ -367,12 +320,45 @@ def _impossible(settings):
             EnergyBins(**bins)
         except ValueError as err:
             yield f"{where} {err}"
-    image = settings["image"]
-    if image["mapping"] in ("shifting", "axial") and image["shape"] != "auto":
+    yield from _impossible_words(settings)
+    yield from _impossible_shapes(settings["image"])
+    yield from _idle_parameters(settings["calibration"])
+
+
+def _impossible_words(settings):
+    """Yield the keys of values for single telescopes that can't be names of any, or are one and the same."""
+    for name, key in BY_TELESCOPE:
+        seen = {}
+        for word in settings[name][key]:
+            where = f"[{name}] [[{key}]] {word}"
+            try:
+                if normalised(check_word(word)) == "all" or "+" in word:
+                    raise ValueError(word)
+            except ValueError:
+                yield f"{where}: must be SST, LST, MST, SCT, or the name of a camera or its optics, a line for each"
+            if normalised(word) in seen:
+                yield f"{where} and {seen[normalised(word)]} are the same: keep one"
+            seen[normalised(word)] = word
+
+
+def _impossible_shapes(image):
+    """Yield a line for a shape of arrays whose mapping has no choice."""
+    mappings = {image["mapping"], *image["mapping_of"].values()}
+    if image["shape"] != "auto" and mappings.issubset(LOSSLESS):
         yield (
             f"[image] shape = {image['shape']} with mapping = {image['mapping']}: must be auto, "
             "only mappings that resample have a choice"
         )
+
+
+def _idle_parameters(calibration):
+    """Yield a line for each section of settings of an extractor that no telescope has."""
+    used = sorted({calibration["extractor"], *calibration["extractor_of"].values()})
+    for name, values in calibration.items():
+        if isinstance(values, dict) and name not in ("extractor_of", *used):
+            near = difflib.get_close_matches(name, ["extractor_of", *used], 1)
+            hint = f"; did you mean {near[0]}?" if near else f"; used are: {', '.join(used)}"
+            yield f"[calibration] unknown section [{name}], or an extractor that no telescope has{hint}"
 
 
 def _where(sections):
@@ -385,11 +371,6 @@ def _section_path(section):
         path.insert(0, section.name)
         section = section.parent
     return path
-
-
-def _shown(value):
-    text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _reason(err):
@@ -406,6 +387,28 @@ def default_text():
     config = ConfigObj(configspec=spec(), interpolation=False)
     config.validate(VALIDATOR, copy=True)
     return "\n".join(config.write()).strip() + "\n"
+
+
+def check_names(settings, name):
+    """Raise ConfigError for names that ctapipe does not have. Those of telescopes may yet be right: files tell.
+
+    Parameters
+    ----------
+    settings : dict
+    name : str or Path
+        Stands for the file in messages.
+    """
+    from .calibration import check
+
+    words = [("[telescope] type_mode", word) for word in settings["telescope"]["type_mode"].split("+")]
+    words += [(f"[{section}] [[{key}]]", word) for section, key in BY_TELESCOPE for word in settings[section][key]]
+    problems = [f"{where}: {unknown_name(word)}" for where, word in words if not is_usual(word)]
+    try:
+        check(settings["calibration"])
+    except ConfigError as err:
+        problems += str(err).splitlines()
+    if problems:
+        raise ConfigError("\n".join(f"{name}: {problem}" for problem in problems))
 
 
 def write_new(path, text):
@@ -430,11 +433,12 @@ def main(arguments=None):
         help="gen: write a file of defaults; val: check a file; spec: write the configspec (default: gen)",
     )
     options = parser.parse_args(arguments)
-    logging.basicConfig(format="%(message)s", level=logging.INFO)
+    logging.basicConfig(format="%(message)s")
     log = logging.getLogger(__name__)
+    log.setLevel(logging.INFO)
     try:
         if options.mode == "val":
-            load(options.file)
+            check_names(load(options.file), options.file)
             log.info("%s: valid", options.file)
         else:
             write_new(options.file, SPEC if options.mode == "spec" else default_text())

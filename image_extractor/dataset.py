@@ -21,8 +21,8 @@ from . import epochs, sample_columns, sample_index, sample_order, stored_images
 from .errors import ConfigError, DatasetError
 from .input_files import find_files
 from .sample_reader import SampleReader
+from .showers import Shares, Showers
 from .stored_rows import OpenFiles
-from .table_passes import shares
 
 #: Samples that are read one after the other in a shuffle by blocks, and samples that are held for it.
 BLOCK, BUFFER = 256, 8192
@@ -238,12 +238,14 @@ class ImageDataset:
     def split(self, fractions, seed=0):
         """Share the samples out among several datasets, for files that are not split.
 
-        All images and all uses of a shower stay together, so that none is both learnt and tested.
+        All images and all uses of a shower stay together, so that none is both learnt and tested; as the command's
+        --split does it, with the same seed in the same way.
 
         Parameters
         ----------
         fractions : dict
-            Such as {"Training": 0.8, "Validation": 0.1, "Test": 0.1}: shares of the showers, adding up to 1.
+            Such as {"Training": 0.8, "Validation": 0.1, "Test": 0.1}: shares of the events of each energy bin, met as
+            closely as showers allow, adding up to 1.
         seed : int
             The same showers for the same seed, in either view and for any telescopes.
 
@@ -255,12 +257,10 @@ class ImageDataset:
         values = np.array(list(fractions.values()), np.float64)
         if not len(values) or (values <= 0).any() or not np.isclose(values.sum(), 1):
             raise ValueError(f"split fractions {', '.join(map(str, values))}: must be above 0 and add up to 1")
-        events = self._reader.index.events
-        showers = np.stack([events["run_number"], events["event_number"] // 100, events["gamma_hadron_label"]])
-        known, shower = np.unique(showers, axis=1, return_inverse=True)
-        counts = shares(known.shape[1], values)
-        part_of = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(values)), counts))
-        part = part_of[shower.reshape(-1)][self._reader.index.event]
+        index = self._reader.index
+        keys = Showers(index.runs, seed).keys(index.events)
+        shares = Shares(keys.copy(), index.events["energy_bin"], values)
+        part = shares.tables_of(keys)[index.event]
         return {name: self.select(np.flatnonzero(part == i)) for i, name in enumerate(fractions)}
 
     # -- frameworks ------------------------------------------------------------------------------------

@@ -4,18 +4,17 @@ Rows are looked at in blocks, so memory does not grow with them, but for 8 bytes
 image, which is what it takes to find those that are there twice.
 """
 
+import os
+
 import numpy as np
 
-from . import config, images, row_types, storage
+from . import config, images, older_formats, row_types, same_events, storage
 from .event_images import DamagedDatasetError, open_events, row_blocks
 from .primaries import primary_name
 from .text_table import plural
 
 #: What cells beside the pixels of a camera should not hold.
 LIT = "not 0 where the camera has no pixel,"
-
-#: A row of a dataset, named as a person would look for it.
-KEY = ("run_number", "gamma_hadron_label", "event_number")
 
 
 def check(path):
@@ -148,7 +147,8 @@ def _column_problems(dataset, table):
     grids = {int(row["tel_id"]): dataset.cameras.get(row["camera"].decode()) for row in dataset.tel_table}
     if None in grids.values():
         return  # said already
-    for name, kind, *_ in row_types.event_columns(dataset.settings, grids):
+    columns = row_types.event_columns(dataset.settings, grids, row_types.TEL_POINTING in table.colnames)
+    for name, kind, *_ in older_formats.event_columns(dataset.file, columns):
         expected = row_types.dtype([(name, kind)])[name]
         if name not in table.colnames:
             yield f"{table._v_pathname}: the column {name} is missing"
@@ -176,23 +176,33 @@ def _array_problems(dataset, group):
 
 
 class RunCounts:
-    """Events, images and reconstructed energies of each run, against Run_Table."""
+    """Events, images and reconstructed energies of each run, against Run_Table.
+
+    Format 1.0 tells runs apart by number and primary only: those that share both are counted together.
+    """
 
     def __init__(self, dataset):
-        self._table = dataset.file.root[row_types.RUN_TABLE][:]
+        runs = dataset.runs
+        self._table = runs
+        self._runs, self._group = runs, np.arange(len(runs))
+        if not row_types.has_run_index(dataset.file):
+            self._runs, first, group = np.unique(
+                runs[["run_number", "primary"]], return_index=True, return_inverse=True
+            )
+            self._runs, self._group = runs[first], group.ravel()
         self._gamma_only = dataset.settings["mode"] == "energy_recon" and dataset.settings["energy_recon"]["gamma_only"]
-        self._counts = {}
+        self._counts = np.zeros((3, len(self._runs)), np.int64)
         self._faults = Faults()
 
     @property
     def n_events(self):
         """Rows seen."""
-        return sum(events for events, *_ in self._counts.values())
+        return int(self._counts[0].sum())
 
     @property
     def n_images(self):
         """Images that rows have."""
-        return sum(n_images for _, n_images, _ in self._counts.values())
+        return int(self._counts[1].sum())
 
     def add(self, table, first, rows):
         """Count a block of rows."""
@@ -202,16 +212,17 @@ class RunCounts:
         if self._gamma_only:
             what, wrong = "a primary other than gamma, though gamma_only is set,", rows["gamma_hadron_label"] != 0
             self._faults.mark(table._v_pathname, what, wrong, first)
-        runs = np.stack([rows["run_number"], rows["gamma_hadron_label"].astype(np.int64)], axis=1)
-        keys, inverse = np.unique(runs, axis=0, return_inverse=True)
-        inverse = inverse.ravel()
-        counts = [
-            np.bincount(inverse, minlength=len(keys)),
-            np.bincount(inverse, n_images, len(keys)).astype(np.int64),
-            np.bincount(inverse, np.isnan(rows["reconstructed_energy"]), len(keys)).astype(np.int64),
-        ]
-        for key, *new in zip(map(tuple, keys.tolist()), *counts, strict=True):
-            self._counts[key] = np.add(self._counts.get(key, (0, 0, 0)), new)
+        run = older_formats.run_index(rows, self._runs)
+        there = (run >= 0) & (run < len(self._runs))
+        self._faults.mark(table._v_pathname, "a run that Run_Table has not,", ~there, first)
+        other = np.zeros(len(rows), bool)
+        for column, name in (("run_number", "run_number"), ("primary", "gamma_hadron_label")):
+            other[there] |= self._runs[column][run[there]] != rows[name][there]
+        self._faults.mark(table._v_pathname, "a run number or primary other than that of its run,", other, first)
+        has_no_energy = np.isnan(rows["reconstructed_energy"])
+        for total, counted in zip(self._counts, (None, n_images, has_no_energy), strict=True):
+            weights = None if counted is None else counted[there]
+            total += np.bincount(run[there], weights, len(self._runs)).astype(np.int64)
 
     def problems(self):
         """Return a line for each count that does not agree."""
@@ -219,45 +230,42 @@ class RunCounts:
 
     def _table_problems(self):
         dropped = [name for name in self._table.dtype.names if name.startswith("dropped_")]
-        seen = set()
+        seen, before = set(), None
         for row in self._table:
-            name = row["file_name"].decode(), int(row["run_number"]), int(row["primary"])
+            name = os.fsdecode(row["file_name"]), int(row["run_number"]), int(row["primary"])
             where = f"/Run_Table: {name[0]}, {_run(*name[1:])}"
-            if name in seen:
+            place = name, bytes(row["file_digest"])
+            if name in seen and (place != before or not place[1]):  # a file may hold several runs of one number
                 yield f"{where}: is there twice"
             seen.add(name)
+            before = place
             n_dropped = sum(int(row[column]) for column in dropped)
             if row["events_read"] != n_dropped + row["events_written"]:
                 counts = f"{n_dropped} dropped and {row['events_written']} written"
                 yield f"{where}: {row['events_read']} events read, but {counts}"
 
     def _count_problems(self):
-        runs = {}
-        for row in self._table:
-            runs.setdefault((int(row["run_number"]), int(row["primary"])), []).append(row)
-        for key in sorted(set(runs) | set(self._counts)):
-            events, n_images, n_nan = map(int, self._counts.get(key, (0, 0, 0)))
-            if key not in runs:
-                yield f"/Run_Table: no {_run(*key)}, of which there are {plural(events, 'event')}"
-                continue
+        for group, run in enumerate(self._runs):
+            rows, where = self._table[self._group == group], _run(int(run["run_number"]), int(run["primary"]))
+            events, n_images, n_nan = self._counts[:, group].tolist()
             for column, found in (("events_written", events), ("images", n_images)):
-                stated = sum(int(row[column]) for row in runs[key])
+                stated = int(rows[column].sum())
                 if stated != found:
-                    yield f"/Run_Table: {_run(*key)}: {column} is {stated}, the tables have {found}"
-            yield from self._energy_problems(key, runs[key], events, n_nan)
+                    yield f"/Run_Table: {where}: {column} is {stated}, the tables have {found}"
+            yield from self._energy_problems(where, rows, events, n_nan)
 
     @staticmethod
-    def _energy_problems(key, rows, events, n_nan):
+    def _energy_problems(where, rows, events, n_nan):
         dictionaries = {bool(row["bins_cuts_dict_sha256"]) for row in rows}
         if dictionaries == {True} and n_nan:
-            yield f"{_run(*key)}: no reconstructed energy in {plural(n_nan, 'row')}, though the run has a dictionary"
+            yield f"{where}: no reconstructed energy in {plural(n_nan, 'row')}, though the run has a dictionary"
         if dictionaries == {False} and n_nan < events:
             n = plural(events - n_nan, "row")
-            yield f"{_run(*key)}: a reconstructed energy in {n}, though the run has no dictionary"
+            yield f"{where}: a reconstructed energy in {n}, though the run has no dictionary"
 
 
 class Repeats:
-    """No (run, primary, event) may be there twice, in whatever table.
+    """No event may be there twice, in whatever table; see :mod:`image_extractor.same_events`.
 
     Events are kept as hashes; those that come twice are read again to see whether they are one event.
     """
@@ -268,14 +276,14 @@ class Repeats:
 
     def add(self, table, first, rows):
         """Take a block of rows."""
-        self._hashes.append(self._hash(rows))
+        self._hashes.append(self._hash(same_events.identity(rows)))
 
     @staticmethod
-    def _hash(rows):
-        """Mix the key columns to 64 bits (the finalizer of splitmix64)."""
-        mixed = np.zeros(len(rows), np.uint64)
-        for name in KEY:
-            mixed = (mixed ^ rows[name].astype(np.int64).view(np.uint64)) + np.uint64(0x9E3779B97F4A7C15)
+    def _hash(identity):
+        """Mix what tells events apart to 64 bits (the finalizer of splitmix64)."""
+        mixed = np.zeros(len(identity), np.uint64)
+        for word in identity.view(np.uint64).reshape(len(identity), -1).T:
+            mixed = (mixed ^ word) + np.uint64(0x9E3779B97F4A7C15)
             mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
             mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
             mixed ^= mixed >> np.uint64(31)
@@ -288,17 +296,18 @@ class Repeats:
         places = {}
         for table in self._dataset.tables() if len(suspects) else ():
             for first, rows in row_blocks(table):
-                for row in np.flatnonzero(np.isin(self._hash(rows), suspects)):
-                    key = tuple(int(rows[name][row]) for name in KEY)
-                    places.setdefault(key, []).append(f"{table._v_pathname} row {first + int(row)}")
-        repeated = {key: where for key, where in places.items() if len(where) > 1}
+                events = same_events.identity(rows)
+                for row in np.flatnonzero(np.isin(self._hash(events), suspects)):
+                    places.setdefault(events[row].tobytes(), (events[row], []))[1].append(
+                        f"{table._v_pathname} row {first + int(row)}"
+                    )
+        repeated = [(event, where) for event, where in places.values() if len(where) > 1]
         if not repeated:
             return []
-        (run, primary, event), where = next(iter(repeated.items()))
+        event, where = repeated[0]
+        name = f"{_run(int(event['run_number']), int(event['gamma_hadron_label']))} event {event['event_number']}"
         listed = " and ".join(where[:2])
-        return [
-            f"{plural(len(repeated), 'event')} more than once, first {_run(run, primary)} event {event}: in {listed}"
-        ]
+        return [f"{plural(len(repeated), 'event')} more than once, first {name}: in {listed}"]
 
 
 class Bins:
@@ -357,6 +366,33 @@ class DarkCells:
         return (np.moveaxis(images, self._axes, (1, 2))[:, dark] != 0).any(axis=(1, 2))
 
 
+class NotFinite:
+    """Pixels (cells, if resampled) whose charge or time is not finite: as many as Run_Table says."""
+
+    def __init__(self, dataset):
+        image, runs = dataset.settings["image"], dataset.file.root[row_types.RUN_TABLE]
+        self._can_hold = np.dtype(image["dtype"]).kind == "f"  # integers have 0 there
+        self._channel, step = (1, -1)[image["dim_order"] == "channels_last"], slice(None, None, image["scale_factor"])
+        self._cells = (slice(None), step, step) if self._channel == -1 else (slice(None), slice(None), step, step)
+        self._stated = int(runs.col("not_finite_pixels").sum()) if "not_finite_pixels" in runs.colnames else 0
+        self._found, self._where = 0, ""
+
+    def add(self, where, first, images_):
+        """Count in a block of images, the first of which is image `first` of its array or table."""
+        if self._can_hold:
+            marks = ~np.isfinite(images_[self._cells]).all(axis=self._channel)
+            n = int(np.count_nonzero(marks))
+            if n and not self._found:
+                self._where = f", first in {where} row {first + int(np.argmax(marks.any(axis=(1, 2))))}"
+            self._found += n
+
+    def problems(self):
+        """Return a line if the numbers differ."""
+        if not self._can_hold or self._found == self._stated:
+            return []
+        return [f"/Run_Table: not_finite_pixels is {self._stated}, the images have {self._found}{self._where}"]
+
+
 class ImageRows:
     """`mapped` storage: every image belongs to one row, every row's images are there, and all can be read."""
 
@@ -368,7 +404,7 @@ class ImageRows:
             path: [np.zeros(arrays[tel_id].nrows, np.uint8) for tel_id in self._ids]
             for path, arrays in self._arrays.items()
         }
-        self._dark, self._faults = DarkCells(dataset), Faults()
+        self._dark, self._not_finite, self._faults = DarkCells(dataset), NotFinite(dataset), Faults()
 
     def add(self, table, first, rows):
         """Follow a block of rows to their images."""
@@ -387,7 +423,8 @@ class ImageRows:
             for tel_id, array in arrays.items():
                 for first, images_ in row_blocks(array):
                     self._faults.mark(array._v_pathname, LIT, self._dark.are_lit(tel_id, images_), first)
-        lines = self._faults.problems()
+                    self._not_finite.add(array._v_pathname, first, images_)
+        lines = [*self._faults.problems(), *self._not_finite.problems()]
         for path, arrays in self._arrays.items():
             for tel_id, uses in zip(self._ids, self._uses[path], strict=True):
                 for n_uses, what in ((0, "of no row of Events"), (2, "used more than once")):
@@ -402,7 +439,7 @@ class ImageColumns:
     """`all` storage: trig_list says which telescopes have an image, the columns of the others are zero."""
 
     def __init__(self, dataset):
-        self._dark, self._faults = DarkCells(dataset), Faults()
+        self._dark, self._not_finite, self._faults = DarkCells(dataset), NotFinite(dataset), Faults()
 
     def add(self, table, first, rows):
         """Look at a block of rows."""
@@ -415,10 +452,18 @@ class ImageColumns:
             what = f"an image of telescope {name[1:]} where trig_list has none,"
             self._faults.mark(table._v_pathname, what, wrong, first)
             self._faults.mark(f"{table._v_pathname}, {name}", LIT, self._dark.are_lit(int(name[1:]), rows[name]), first)
+            self._not_finite.add(f"{table._v_pathname}, {name}", first, rows[name])
 
     def problems(self):
         """Return a line for each kind of fault."""
-        return self._faults.problems()
+        return [*self._faults.problems(), *self._not_finite.problems()]
+
+
+def n_not_finite(path):
+    """Return the number of pixels (cells, if resampled) that are not finite, as Run_Table has it."""
+    with open_events(path) as dataset:
+        runs = dataset.file.root[row_types.RUN_TABLE]
+        return int(runs.col("not_finite_pixels").sum()) if "not_finite_pixels" in runs.colnames else 0
 
 
 def _run(run_number, primary):

@@ -160,7 +160,7 @@ def _head(dataset, count):
         f"{plural(len(dataset.tel_table), 'telescope')}; "
         f"mode {settings['mode']}, storage {settings['storage_mode']}",
         "images": f"{image['mode']}, {image['dim_order']}, {image['dtype']} ({stored}), "
-        f"scale_factor {image['scale_factor']}, mapping {image['mapping']}",
+        f"scale_factor {image['scale_factor']}, {_mappings(dataset)}",
         "made": f"{made} with {', '.join(versions)}",
         "command": attributes.get("command_line") or "none (made from Python)",
         "order": ", ".join(order),
@@ -170,6 +170,14 @@ def _head(dataset, count):
     for name, text in facts.items():
         lines += textwrap.wrap(f"{name:11}{text}", WIDTH, subsequent_indent=" " * 11, break_on_hyphens=False)
     return lines
+
+
+def _mappings(dataset):
+    """Return the mapping of the cameras, or that of each where they differ."""
+    mappings = {name: camera.attributes.get("mapping", "?") for name, camera in dataset.cameras.items()}
+    if len(set(mappings.values())) == 1:
+        return f"mapping {next(iter(mappings.values()))}"
+    return "mappings " + ", ".join(f"{name} {mapping}" for name, mapping in sorted(mappings.items()))
 
 
 def _dictionaries(dataset):
@@ -309,7 +317,9 @@ def _runs(dataset):
 
     table = dataset.file.root["Run_Table"][:]
     dropped = [name for name in table.dtype.names if name.startswith("dropped_") and table[name].any()]
-    columns = ["events_read", *dropped, "events_written", "images", "clipped_pixels"]
+    pixels = ("negative_pixels", "negative_time_pixels", "not_finite_pixels")
+    pixels = [name for name in pixels if name in table.dtype.names and table[name].any()]
+    columns = ["events_read", *dropped, "events_written", "images", "clipped_pixels", *pixels]
     rows = [["runs", "files", "run numbers", "simulated TeV", *(name.replace("_", " ") for name in columns)]]
     for primary in sorted(set(table["primary"].tolist())):
         runs = table[table["primary"] == primary]
@@ -333,8 +343,8 @@ def _differences(settings, defaults, prefix="", depth=1):
     for key, value in settings.items():
         if isinstance(value, dict):
             section = "[" * depth + key + "]" * depth
-            yield from _differences(value, defaults[key], f"{prefix}{section} ", depth + 1)
-        elif value != defaults[key]:
+            yield from _differences(value, defaults.get(key, {}), f"{prefix}{section} ", depth + 1)
+        elif value != defaults.get(key):
             yield prefix + key, ", ".join(map(str, value)) if isinstance(value, list) else value
 
 
@@ -363,12 +373,14 @@ def _run(options):
 
 
 def _run_check(path):
-    from .dataset_check import check
+    from .dataset_check import check, n_not_finite
 
     problems, n_events, n_images = check(path)
     for problem in problems:
         sys.stdout.write(f"{path}: {problem}\n")
     if problems:
         return 1
-    sys.stdout.write(f"{path}: all is well: {plural(n_events, 'event')}, {plural(n_images, 'image')}\n")
+    n_pixels = n_not_finite(path)
+    others = f"; not finite, as their runs say: {plural(n_pixels, 'pixel')}" if n_pixels else ""
+    sys.stdout.write(f"{path}: all is well: {plural(n_events, 'event')}, {plural(n_images, 'image')}{others}\n")
     return 0

@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 import tables
 
-from . import config, images, row_types, storage
+from . import config, images, older_formats, row_types, storage
 from .errors import ConfigError, DamagedDatasetError
 from .lattice import find_lattice
 
@@ -150,6 +150,7 @@ class DatasetEvents:
     file : tables.File
     settings : dict
     tel_table : structured array, one row per telescope
+    runs : structured array, Run_Table
     cameras : {entry of /Cameras: Camera}
     """
 
@@ -160,7 +161,8 @@ class DatasetEvents:
             if name not in file.root:
                 raise DamagedDatasetError(self.path, f"incomplete: /{name} is missing")
         self.settings = self._settings()
-        self.tel_table = file.root[row_types.TEL_TABLE][:]
+        self.tel_table = older_formats.tel_table(file.root[row_types.TEL_TABLE][:])
+        self.runs = older_formats.run_table(file.root[row_types.RUN_TABLE][:])
         self.cameras = {
             node._v_name: Camera(node._v_name, node[:], storage.user_attributes(node))
             for node in file.root[row_types.CAMERAS]._f_iter_nodes("Table")
@@ -190,7 +192,8 @@ class DatasetEvents:
         if energy_bin is not None and self.settings["mode"] == "gh_class":
             groups = [group for group in groups if group._v_name == f"E{energy_bin}"]
         nodes = [table for group in groups for table in storage.events_tables(group).values()]
-        expected = {name for name, *_ in row_types.EVENT_COLUMNS} | {"tel_map" if self.is_mapped else "trig_list"}
+        expected = {name for name, *_ in older_formats.event_columns(self.file)}
+        expected |= {"tel_map" if self.is_mapped else "trig_list"}
         for table in nodes:
             missing = expected.difference(table.colnames)
             if missing:
@@ -237,6 +240,7 @@ class DatasetEvents:
         """Read an event with all its images."""
         record = table[row]
         values = {name: record[name].item() for name in record.dtype.names if record.dtype[name].shape == ()}
+        values["run_index"] = int(older_formats.run_index(np.atleast_1d(record), self.runs)[0])
         event = Event(table._v_pathname, row, values)
         for position, telescope in enumerate(self.tel_table):
             stored, attributes = self._stored(table, record, position, int(telescope["tel_id"]))

@@ -2,18 +2,24 @@
 
 An event of energy E gets the weight target(E) / simulated(E), both fluxes: the standard weighting of the
 field, as pyirf has it (``pyirf.spectral.calculate_event_weights`` and ``PowerLaw.from_simulation``;
-https://github.com/cta-observatory/pyirf). The simulated flux of a run of N showers (uses counted) with
+https://github.com/cta-observatory/pyirf). The simulated flux of a run of N showers (uses counted; those that were read,
+up to the last event written) with
 E^index from E_min to E_max, over a scatter area A and the solid angle Omega of the view cone, in the time T is
 
     N (index + 1) E^index / (E_max^(index + 1) - E_min^(index + 1)) / (A Omega T).
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from . import row_types
 from .errors import DatasetError
+from .text_table import plural
+
+log = logging.getLogger(__name__)
 
 GAMMA, ELECTRON, PROTON = 0, 1, 101
 
@@ -56,8 +62,8 @@ class EventWeight:
     """A column of weights: events of the target spectrum that each simulated one stands for.
 
     With the default time of one second the sum over the events of a class is its rate [Hz]. Weights are those of
-    the whole production: a split table holds its share of that sum. A run that was cut short by --max_events
-    is weighted as if it were whole.
+    the whole production: a split table holds its share of that sum. A run that --max_events or a cut file ended
+    counts with the showers that were read.
 
     Attributes
     ----------
@@ -83,10 +89,17 @@ class EventWeight:
         return targets[primary]
 
     def check(self, runs):
-        """Raise DatasetError if a run's spectrum can't be weighted to its target."""
-        for run in runs:
-            if run["events_written"]:
-                _phase_space(run, self._diffuse(run["primary"]))
+        """Raise DatasetError if a run's spectrum can't be weighted to its target; warn of numbers that are not sure."""
+        written = runs[runs["events_written"] > 0]
+        for run in written:
+            _phase_space(run, self._diffuse(run["primary"]))
+        for unknown, what in (
+            (written["uses_read"] <= 0, "all showers of their headers are taken to have been read"),
+            (written["core_pos_mode"] == row_types.CORE_UNKNOWN, "a circular core scatter area is assumed"),
+        ):
+            if unknown.any():
+                n_runs = plural(np.count_nonzero(unknown), "run")
+                log.warning("column %s: %s of an older format: %s", self.name, n_runs, what)
 
     def _diffuse(self, primary):
         return getattr(self.target(int(primary)), "diffuse", False)
@@ -120,10 +133,15 @@ def simulated_flux(energy, runs, diffuse):
         low, high = float(run["energy_range_min"]), float(run["energy_range_max"])
         # energies are stored as float32, so one at the very edge may be a hair outside
         inside = (energy >= low * (1 - 1e-6)) & (energy <= high * (1 + 1e-6))
-        showers = float(run["n_showers"]) * float(run["shower_reuse"])
-        density = showers / _phase_space(run, diffuse)
+        density = n_simulated(run) / _phase_space(run, diffuse)
         total[inside] += density * _normalised_power(energy[inside], float(run["spectral_index"]), low, high)
     return total
+
+
+def n_simulated(run):
+    """Return how many showers, each use counted, a run (a row of Run_Table) simulated for the events that it has."""
+    from_header = float(run["n_showers"]) * float(run["shower_reuse"])
+    return float(run["uses_read"]) if run["uses_read"] > 0 else from_header
 
 
 def _normalised_power(energy, index, low, high):
@@ -135,7 +153,7 @@ def _normalised_power(energy, index, low, high):
 
 def _phase_space(run, diffuse):
     """Return scatter area [m2], times the solid angle of the view cone [sr] if diffuse."""
-    area = np.pi * (float(run["max_scatter_range"]) ** 2 - float(run["min_scatter_range"]) ** 2)
+    area = _scatter_area(run)
     name = run["file_name"].decode()
     if area <= 0:
         raise DatasetError(f"run {run['run_number']} of {name}: no core scatter area, so events can't be weighted")
@@ -148,3 +166,19 @@ def _phase_space(run, diffuse):
             f"run {run['run_number']} of {name}: no view cone, so it can't be weighted to a diffuse spectrum"
         )
     return area * solid_angle
+
+
+def _scatter_area(run):
+    """Return the area in which cores of a run were drawn [m2]."""
+    first, second = float(run["min_scatter_range"]), float(run["max_scatter_range"])
+    mode = int(run["core_pos_mode"])
+    if mode in (row_types.CORE_CIRCLE, row_types.CORE_UNKNOWN):
+        return np.pi * (second**2 - first**2)
+    if mode == row_types.CORE_RECTANGLE:
+        # CORSIKA's CSCAT takes "the maximum core offsets in x,y for rectangular distribution" (iact.c)
+        return 4 * first * second
+    why = {
+        row_types.CORE_FIXED: "its cores are at fixed places (core_pos_mode 0)",
+        row_types.AREA_WEIGHTED: "its events have area weights (cores drawn by importance)",
+    }.get(mode, f"its core_pos_mode {mode} is not known")
+    raise DatasetError(f"run {run['run_number']} of {run['file_name'].decode()}: {why}, so events can't be weighted")

@@ -47,6 +47,7 @@ HEADER_SIZE, EXTENSION_SIZE = 12, 4
 SAMPLES_VERSION = 3
 #: Of counts, pedestals and factors that the compiled loop calibrates; others are left to NumPy, which promotes them.
 LOOP_DTYPES = (np.uint16, np.float32, np.float32)
+TRACKING_NAMES = ("azimuth_raw", "altitude_raw", "azimuth_cor", "altitude_cor")
 #: Bits of the id of ADC samples that announce zero suppression, data reduction, or a pixel list.
 REDUCED = 0x7FF
 
@@ -86,8 +87,16 @@ class TelescopeEventHeader(_Unparsed, objects.TelescopeEventHeader):
     """Header of a telescope's data."""
 
 
-class TrackingPosition(_Unparsed, objects.TrackingPosition):
+class TrackingPosition(objects.TrackingPosition):
     """Where a telescope pointed."""
+
+    def parse(self):
+        """Return what eventio's parser does, without arrays in between."""
+        names = TRACKING_NAMES[0 if self.has_raw else 2 : 4 if self.has_cor else 2]
+        if self.header.version != 0 or self.size < 4 * len(names):
+            return super().parse()
+        values = struct.unpack_from(f"<{len(names)}f", self._filehandle.getbuffer(), self.address)
+        return dict(zip(names, values, strict=True))
 
 
 class CameraOrganization(objects.CameraOrganization):

@@ -38,7 +38,7 @@ class Target:
     def existing(self, settings):
         """Return the Sources of what is there and stays; refuse a file that is none of ours, or was made otherwise.
 
-        Telescopes are compared with those of the first, so others do without theirs.
+        Telescopes are compared with those of the first that has events, so others do without theirs.
         """
         found = []
         for path in self._paths():
@@ -48,7 +48,8 @@ class Target:
             old = sources.inspect(path)
             sources.check_settings(old, settings)
             sources.check_split(old, self.split)
-            found.append(replace(old, settings={}, tel_table=None, cameras={}) if found else old)
+            has_example = any(one.n_events for one in found)
+            found.append(replace(old, settings={}, tel_table=None, cameras={}) if has_example else old)
         return found
 
     def _paths(self):

@@ -1,20 +1,13 @@
 """ImageExtractor: simtel events in, rows and images out."""
 
-import contextlib
-import json
 import logging
-import time
 from pathlib import Path
 
-from . import config, cuts, images
-from .errors import ConfigError, InputError
+from . import config, cuts
+from .errors import ConfigError
 from .input_files import find_files
 
 log = logging.getLogger(__name__)
-
-
-class _NoShower(Exception):
-    """The run holds no simulated shower: no part is made of it."""
 
 
 class ImageExtractor:
@@ -145,159 +138,12 @@ class ImageExtractor:
 
     # -- one file ------------------------------------------------------------------------------------
 
-    def convert(self, data_file, part_path, max_events=None, known=(), attributes=None, progress=None):
-        """Convert one file to a part: a dataset of this run alone, which appears whole or not at all.
+    def convert(self, data_file, part_path, options, attributes=None, progress=None):
+        """Convert one file to a part; see :meth:`image_extractor.converter.Converter.convert`."""
+        from .converter import Converter
 
-        Parameters
-        ----------
-        data_file, part_path : str or Path
-        max_events : int, optional
-            Events written, at most.
-        known : collection of (run number, primary)
-            Runs of a file of this name that the output already holds.
-        attributes : dict, optional
-            Attributes of the part's root, such as a fingerprint.
-        progress : callable, optional
-            Called with the number of events read since the last call, and the fraction of the file read so far.
-
-        Returns
-        -------
-        dict
-            ``status`` ('written', 'known', 'no telescope', 'no shower') and counts.
-
-        Raises
-        ------
-        InputError
-            If the file is damaged, cut short, or can't be calibrated as set.
-        """
-        from . import simtel, storage
-        from .part import PartWriter
-        from .selection import EventSelection
-
-        start = time.monotonic()
-        with simtel.open_run(data_file, self.settings["calibration"]["fast"]) as run:
-            if known and (run.obs_id, simtel.first_primary(data_file)) in known:
-                return {"status": "known"}
-            layout = self._layout(run)
-            if not layout.types:
-                return {"status": "no telescope", "reason": self._nothing_selected(run)}
-            selection = EventSelection(self.settings, self.bins_cuts_dict, run.obs_id)
-            run.select(layout.grids, selection.accepts)
-            with contextlib.suppress(_NoShower), storage.replacing(part_path) as file:
-                part = PartWriter(file, self.settings, layout)
-                self._write_events(run, selection, part, max_events, progress)
-                run.check_unchanged()
-                part.flush()  # what is counted is written
-                row = {**run.facts(), **self._counts(run, selection, part)}
-                part.finish(row)
-                report = self._report(row, layout, part) | {"seconds": time.monotonic() - start}
-                storage.set_attributes(file.root, (attributes or {}) | {"report": json.dumps(report)})
-                return report
-        return {"status": "no shower"}
-
-    def _nothing_selected(self, run):
-        """Return in words which telescopes a run has, and which were asked for."""
-        from . import simtel
-
-        section = self.settings["telescope"]
-        asked = f"type_mode = {section['type_mode']}"
-        if section["tel_ids"]:
-            asked += f" with tel_ids = {', '.join(map(str, section['tel_ids']))}"
-        return f"{simtel.describe_telescopes(run)}, none of {asked}"
-
-    def _layout(self, run):
-        """Return the telescopes and arrays of a run; a camera of a damaged file may be on no lattice."""
-        from . import simtel
-        from .array_layout import describe
-
-        try:
-            with simtel.reading(run.input_url):
-                return describe(run.subarray, self.settings, run.pointing)
-        except InputError as err:
-            message = str(err).removeprefix(f"{run.input_url}: ")
-            raise InputError(f"{run.input_url}: {message}") from err
-
-    def _write_events(self, run, selection, part, max_events, progress):
-        """Calibrate the selected events and hand them to the part."""
-        from . import simtel
-
-        calibrate = self._calibrator(run)
-        n_reported = 0
-        for event in run:
-            with simtel.reading(run.input_url):
-                calibrate(event)
-            dl1 = event.dl1.tel
-            if dl1:
-                self._check_times(dl1)
-                shower, index = event.simulation.shower, event.index
-                energy_bin = selection.energy_bin(index.event_id, shower.energy.to_value("TeV"))
-                reconstructed = selection.reconstructed_energy(index.event_id)
-                part.add(energy_bin, (*_truth(index, shower), reconstructed, 0), dl1)
-            if progress and selection.n_read - n_reported >= 10:
-                progress(selection.n_read - n_reported, run.objects.stream.fraction)
-                n_reported = selection.n_read
-            if part.n_events == max_events:
-                break
-        else:
-            run.check_end()
-        if progress:
-            progress(selection.n_read - n_reported, 1.0)
-        if run.objects.primary_id == -1:
-            raise _NoShower
-        # events without data of a selected telescope never come out of the source
-        selection.dropped["no_image"] = selection.n_read - sum(selection.dropped.values()) - part.n_events
-
-    def _calibrator(self, run):
-        from ctapipe.calib import CameraCalibrator
-        from ctapipe.image.extractor import ImageExtractor as Extractor
-
-        name = self.settings["calibration"]["extractor"]
-        known = sorted(Extractor.non_abstract_subclasses())
-        if name not in known:
-            raise ConfigError(f"[calibration] extractor = {name}: must be one of {', '.join(known)}")
-        return CameraCalibrator(subarray=run.subarray, image_extractor_type=name)
-
-    def _check_times(self, dl1):
-        if images.has_timing(self.settings["image"]["mode"]) and any(tel.peak_time is None for tel in dl1.values()):
-            name, mode = self.settings["calibration"]["extractor"], self.settings["image"]["mode"]
-            raise ConfigError(f"[calibration] extractor = {name} gives no peak time, which [image] mode = {mode} needs")
-
-    def _counts(self, run, selection, part):
-        return {
-            "events_read": selection.n_read,
-            **{f"dropped_{reason}": n for reason, n in selection.dropped.items()},
-            "events_written": part.n_events,
-            "calibration_events": run.objects.n_calibration,
-            "images": sum(part.n_images.values()),
-            "clipped_pixels": part.n_clipped,
-            "bins_cuts_dict": self.dictionary_name,
-            "bins_cuts_dict_sha256": self.dictionary_sha256,
-        }
-
-    @staticmethod
-    def _report(row, layout, part):
-        from . import sources
-
-        by_type = {short: sum(part.n_images[tel_id] for tel_id in ids) for short, ids in layout.types.items()}
-        plain = {name: value.item() if hasattr(value, "item") else value for name, value in row.items()}
-        cameras = {name: table for name, (table, _) in layout.cameras.items()}
-        kind = sources.digest(layout.tel_table, cameras)
-        return {"status": "written", **plain, "images_by_type": by_type, "telescopes": kind}
-
-
-def _truth(index, shower):
-    """Return the EVENT_COLUMNS of an event but the reconstructed energy and run_index."""
-    return (
-        index.event_id,
-        index.obs_id,
-        shower.shower_primary_id,
-        shower.core_x.to_value("m"),
-        shower.core_y.to_value("m"),
-        shower.h_first_int.to_value("m"),
-        shower.energy.to_value("TeV"),
-        shower.alt.to_value("rad"),
-        shower.az.to_value("rad"),
-    )
+        converter = Converter(self.settings, self.bins_cuts_dict, self.dictionary_name, self.dictionary_sha256)
+        return converter.convert(data_file, part_path, options, attributes, progress)
 
 
 def main(arguments=None):

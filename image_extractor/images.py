@@ -6,6 +6,7 @@ Everything about a camera comes from its geometry; none is known by name.
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -113,7 +114,8 @@ def pixel_grid(geometry, mapping="shifting", shape="auto"):
     if mapping not in suitable:
         raise ConfigError(
             f"[image] mapping = {mapping}: camera {geometry.name} has {pixel_shape} pixels: "
-            f"must be one of {', '.join(suitable)}, or leave the camera out with [telescope] type_mode"
+            f"must be one of {', '.join(suitable)}: give it one of its own, {geometry.name} = {LOSSLESS[0]} in "
+            "[image] [[mapping_of]], or leave it out with [telescope] type_mode"
         )
     x, y = (np.asarray(values.to_value("m"), dtype=np.float64) for values in (geometry.pix_x, geometry.pix_y))
     area = float(np.median(geometry.pix_area.to_value("m2")))
@@ -169,21 +171,46 @@ def array_shape(grid, image):
     return (channels, *size) if image["dim_order"] == "channels_first" else (*size, channels)
 
 
+class PixelCounts(NamedTuple):
+    """Pixels of images that could not be stored as they are; cells (of scale_factor 1) where the mapping resamples.
+
+    Because there it is the cells' values that are rounded. Int arrays (n_images,).
+
+    Attributes
+    ----------
+    clipped : charge or time did not fit the dtype, apart from what is below 0 in an unsigned one
+    negative : charge below 0, stored as 0 by an unsigned dtype
+    negative_time : the same of the peak time
+    not_finite : charge or time is not finite; 0 in integer dtypes
+    """
+
+    clipped: np.ndarray
+    negative: np.ndarray
+    negative_time: np.ndarray
+    not_finite: np.ndarray
+
+
+#: Marks of pixels for each of these; numbers in a channel have the first, second or last one.
+_MARKS = PixelCounts(cell_loops.CLIPPED, cell_loops.NEGATIVE, cell_loops.NEGATIVE << 1, cell_loops.NOT_FINITE)
+
+
 def encode(values, dtype, scale):
     """Turn values into stored numbers: round(value * scale) for integers, the value itself for floats.
 
     values : float array, p.e. or ns
-    returns : array of `dtype`, and a bool array that marks what did not fit and was clipped. Negative
-        values become 0 in unsigned dtypes, as in the first version; that is not counted as clipped.
+    returns : array of `dtype`, and a uint8 array that marks what was not stored as it is: `cell_loops.CLIPPED`,
+        NEGATIVE (0 in an unsigned dtype) or NOT_FINITE (0 in integers).
     """
     dtype = np.dtype(dtype)
     if dtype.kind == "f":
-        return values.astype(dtype, copy=False), np.zeros(values.shape, bool)
+        return values.astype(dtype, copy=False), np.where(np.isfinite(values), 0, cell_loops.NOT_FINITE).astype(
+            np.uint8
+        )
     low, high = float(np.iinfo(dtype).min), float(np.iinfo(dtype).max)
     values = np.ascontiguousarray(values)
-    stored, clipped = np.empty(values.shape, dtype), np.empty(values.shape, bool)
-    cell_loops.round_off(values.ravel(), float(scale), low, high, stored.ravel(), clipped.ravel())
-    return stored, clipped
+    stored, marks = np.empty(values.shape, dtype), np.empty(values.shape, np.uint8)
+    cell_loops.round_off(values.ravel(), float(scale), low, high, stored.ravel(), marks.ravel())
+    return stored, marks
 
 
 def make_images(charges, peak_times, grid, image):
@@ -200,25 +227,27 @@ def make_images(charges, peak_times, grid, image):
     Returns
     -------
     images : array (n_images, *array_shape(grid, image))
-    n_clipped : int array (n_images,)
-        Pixels of each image in which a value did not fit the dtype; cells (of scale_factor 1) where the
-        mapping resamples, because there it is the cells' values that are rounded.
+    counts : PixelCounts
     """
-    channels = [_stored(charges, grid.arrays, grid, image["dtype"], image["charge_scale"])]
+    arrays, marks = _stored(charges, grid.arrays, grid, image["dtype"], image["charge_scale"])
+    channels = [arrays]
     if has_timing(image["mode"]):
-        channels.append(_stored(peak_times, grid.time_arrays, grid, image["dtype"], image["time_scale"]))
+        arrays, of_times = _stored(peak_times, grid.time_arrays, grid, image["dtype"], image["time_scale"])
+        of_times[of_times == _MARKS.negative] = _MARKS.negative_time
+        channels.append(arrays)
+        marks = marks | of_times
     images = np.zeros((len(charges), *array_shape(grid, image)), image["dtype"])
-    for target, (arrays, _) in zip(_channels(images, grid, image), channels, strict=False):
+    for target, arrays in zip(_channels(images, grid, image), channels, strict=False):
         target[...] = _widened(arrays, image["scale_factor"])[:, :, np.newaxis]
-    clipped = np.logical_or.reduce([marks for _, marks in channels])
-    return images, clipped.reshape(len(charges), -1).sum(axis=1)
+    marks = marks.reshape(len(charges), -1)
+    return images, PixelCounts(*(np.count_nonzero(marks & mark, axis=1) for mark in _MARKS))
 
 
 def _stored(values, lay_out, grid, dtype, scale):
-    """Return arrays of stored numbers, and the marks of what was clipped."""
+    """Return arrays of stored numbers, and the marks of what was not stored as it is."""
     if grid.is_lossless:  # there are fewer pixels than cells
-        stored, clipped = encode(values, dtype, scale)
-        return lay_out(stored), clipped
+        stored, marks = encode(values, dtype, scale)
+        return lay_out(stored), marks
     return encode(lay_out(values), dtype, scale)
 
 

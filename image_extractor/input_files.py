@@ -1,13 +1,21 @@
 """Which files a name or wildcard stands for, and in which order: run2 before run10; and which are HDF5."""
 
 import glob
+import hashlib
 import os
 import re
+from collections import Counter
 from pathlib import Path
 
 from .errors import ConfigError
 
+#: Bytes at either end of an input by which it is known again.
+ENDS = 1 << 20
+
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+#: gzip, zstd, and the mark of an EventIO block in either byte order.
+SIMTEL_SIGNATURES = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\x37\x8a\x1f\xd4", b"\xd4\x1f\x8a\x37")
 
 
 def find_files(pattern):
@@ -31,10 +39,46 @@ def find_files(pattern):
     return sorted(map(Path, names), key=natural_order)
 
 
+def digest(path):
+    """Return the SHA-256 of a file's size and of its first and last MiB, hexadecimal: by it an input is known again."""
+    found = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        found.update(size.to_bytes(8, "little"))
+        found.update(file.read(ENDS))
+        file.seek(max(size - ENDS, 0))
+        found.update(file.read(ENDS))
+    return found.hexdigest()
+
+
+def name_bytes(path):
+    """Return the name of a file as Run_Table has it: bytes, for not every name is UTF-8."""
+    return os.fsencode(Path(path).name)
+
+
+def short_names(paths):
+    """Return {path as text: the shortest tail of it that tells it from the others}, the file's name for most."""
+    names, depth = {}, 1
+    parts = {str(path): Path(path).absolute().parts for path in paths}
+    while parts:
+        tails = {path: "/".join(pieces[-depth:]) for path, pieces in parts.items()}
+        counts = Counter(tails.values())
+        names |= {path: tail for path, tail in tails.items() if counts[tail] == 1 or depth >= len(parts[path])}
+        parts = {path: pieces for path, pieces in parts.items() if path not in names}
+        depth += 1
+    return names
+
+
 def is_hdf5(path):
     """Say whether a file begins like an HDF5 file."""
     with Path(path).open("rb") as file:
         return file.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE
+
+
+def may_be_simtel(path):
+    """Say whether a file begins like a simtel file, compressed or not."""
+    with Path(path).open("rb") as file:
+        return file.read(4).startswith(SIMTEL_SIGNATURES)
 
 
 def why_no_file(path):

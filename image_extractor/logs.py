@@ -1,7 +1,15 @@
 """Log lines, the same in the command and in its workers."""
 
 import logging
+import sys
 import warnings
+
+
+def print_all_names():
+    """Let stdout and stderr show names of files that they can't print in another way, instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def start_logging(level):

@@ -4,14 +4,16 @@ import logging
 import math
 import zlib
 from collections import Counter, defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import tables
 
-from . import row_types, sources, storage
+from . import older_formats, row_types, sources, storage
 from .errors import DamagedDatasetError, DatasetError
-from .table_passes import Append, Shuffle, Split, blocks, shares
+from .split_plan import SplitPlan
+from .table_passes import Append, Shuffle, Split, blocks
 from .workspace import workspace
 
 log = logging.getLogger(__name__)
@@ -43,10 +45,17 @@ def rewrite(path, seed=None, split=None):
     with workspace(path) as work:
         if split and sources.inspect(path).is_split:
             raise DatasetError(f"{path}: is split already")
-        build([path], path, work.folder, seed=seed, split=split)
+        build([path], path, work.folder, seed=seed, split=split, split_seed=_shuffle_seed(path))
 
 
-def build(paths, target, folder, *, seed=None, split=None, attributes=None, progress=None):
+def _shuffle_seed(path):
+    """Return the seed with which a dataset was shuffled, None if it was not: both passes at once use one seed."""
+    with storage.damage(path), storage.open_dataset(path) as file:
+        seed = getattr(file.root._v_attrs, "shuffle_seed", None)
+        return None if seed is None else int(seed)
+
+
+def build(paths, target, folder, *, seed=None, split=None, split_seed=None, attributes=None, progress=None):
     """Write a new dataset with the runs of others, in their order, and put it in the place of `target`.
 
     One file at a time is open, and nothing of it is kept: memory does not grow with their number.
@@ -55,7 +64,7 @@ def build(paths, target, folder, *, seed=None, split=None, attributes=None, prog
     ----------
     paths : list of str or Path
         Datasets of equal telescopes and settings. Events keep the split table they are in; the others
-        are shared out if `split` is given.
+        are shared out if `split` is given, all uses of a shower to one table.
     target : str or Path
     folder : str or Path
         For what is temporary, on the same file system as `target`.
@@ -63,6 +72,8 @@ def build(paths, target, folder, *, seed=None, split=None, attributes=None, prog
         Shuffle every table with it.
     split : dict, optional
         {'Training': 0.9, ...}.
+    split_seed : int, optional
+        Chooses the showers of each table; by default `seed`, or 0.
     attributes : dict, optional
         For the root.
     progress : callable, optional
@@ -70,11 +81,12 @@ def build(paths, target, folder, *, seed=None, split=None, attributes=None, prog
     """
     split, target = check_fractions(split) if split else None, Path(target)
     scratch_path = Path(folder) / f"{target.name}.buckets{storage.TEMPORARY}"
-    rows = _totals(paths)
+    totals = _totals(paths)
+    plan = SplitPlan(paths, split, next((s for s in (seed, split_seed) if s is not None), 0)) if split else None
     with storage.replacing(target, folder) as file, storage.open_file(scratch_path, "w") as scratch:
-        builder = _Builder(file, scratch, rows, seed, split)
-        with storage.open_dataset(paths[0]) as example:
-            builder.create_nodes(example)
+        builder = _Builder(file, scratch, totals.rows, seed, plan)
+        with storage.open_dataset(totals.example) as example:
+            builder.create_nodes(example, totals.own_pointings)
         for path in paths:
             with storage.open_dataset(path, rows_only=True) as part:
                 builder.add(part)
@@ -104,14 +116,33 @@ def adopt(finished, target, attributes):
     storage.put_in_place(finished, Path(target))
 
 
+@dataclass
+class _Totals:
+    """What must be known of all sources before the first is copied.
+
+    Attributes
+    ----------
+    rows : {path of a group: {name of a table or image array: rows}}
+    example : path of the first source that has events: it says what the telescopes are
+    own_pointings : whether a source has telescopes that point elsewhere than the array
+    """
+
+    rows: dict
+    example: str | Path
+    own_pointings: bool = False
+
+
 def _totals(paths):
-    """Return {path of a group: {name of a table or image array: rows}} over all datasets."""
-    totals = defaultdict(Counter)
+    totals, has_events = _Totals(defaultdict(Counter), paths[0]), False
     for path in paths:
         with storage.damage(path), storage.open_dataset(path, rows_only=True) as file:
-            for group, rows in sources.counts(file).items():
-                totals[group].update(rows)
-    for group, rows in totals.items():
+            counts = sources.counts(file)
+            totals.own_pointings |= row_types.TEL_POINTING in file.root._v_attrs
+        for group, rows in counts.items():
+            totals.rows[group].update(rows)
+        if not has_events and sources.n_events(counts):
+            totals.example, has_events = path, True
+    for group, rows in totals.rows.items():
         for name, n_rows in rows.items():
             if name[0] == "T":
                 _check_image_count(paths[0], group, name, n_rows)
@@ -127,16 +158,6 @@ def _check_image_count(path, group, name, n_images):
         )
 
 
-def _leaf(file, group, name, kind, n_rows=None):
-    """Return a table or array of a source; raise DatasetError unless it is there and has (if given) so many rows."""
-    with storage.damage(file.filename):
-        node = file.get_node(group, name)
-        if not isinstance(node, kind) or n_rows not in (None, node.nrows):
-            rows = "" if n_rows is None else f" of {n_rows} rows"
-            raise DamagedDatasetError(file.filename, f"damaged: {node._v_pathname} is no {kind.__name__}{rows}")
-    return node
-
-
 def _point(tel_map, first, n_images, path):
     """Let events point to images that were appended to others, from rows `first` on; each telescope has so many."""
     with storage.damage(path):
@@ -150,39 +171,53 @@ class _Builder:
     """Copies sources into a new file, one after the other.
 
     rows : {path of a group: {name of a table or image array: rows}} over all sources
+    plan : SplitPlan or None
     """
 
-    def __init__(self, file, scratch, rows, seed, split):
-        self._file, self._scratch, self._rows, self._seed, self._split = file, scratch, rows, seed, split
+    def __init__(self, file, scratch, rows, seed, plan):
+        self._file, self._scratch, self._rows, self._seed, self._plan = file, scratch, rows, seed, plan
         # nodes of the new file that are not held would be opened anew for every source
-        self._runs, self._arrays, self._steps = None, {}, {}
+        self._runs, self._event_dtype, self._arrays, self._steps = None, None, {}, {}
 
     # -- nodes of the new file -----------------------------------------------------------------------
 
-    def create_nodes(self, example):
-        """Create them after those of a source."""
+    def create_nodes(self, example, own_pointings):
+        """Create them after those of a source, as the present format has them."""
         with storage.damage(example.filename):
             storage.check_kinds(example)
-            fixed = [example.root[row_types.TEL_TABLE], *example.root[row_types.CAMERAS]._f_iter_nodes("Table")]
+            tel_table, cameras = example.root[row_types.TEL_TABLE], example.root[row_types.CAMERAS]
+            telescopes, settings = older_formats.tel_table(tel_table[:]), storage.user_attributes(example.root)
+            cameras = list(cameras._f_iter_nodes("Table"))
             groups = [
                 (group, storage.events_tables(group), storage.image_arrays(group))
                 for group in storage.events_groups(example)
             ]
-        attributes = storage.user_attributes(example.root)
-        storage.set_attributes(
-            self._file.root, {name: value for name, value in attributes.items() if name not in PART_ATTRIBUTES}
-        )
-        for table in fixed:
-            copy = self._empty_table(table, table._v_parent._v_pathname, table._v_name)
-            for rows in blocks(table):
-                storage.append(copy, rows)
-        self._runs = self._empty_table(example.root[row_types.RUN_TABLE], "/", row_types.RUN_TABLE)
+        kept = {name: value for name, value in settings.items() if name not in PART_ATTRIBUTES}
+        storage.set_attributes(self._file.root, kept | {"format_version": row_types.FORMAT_VERSION})
+        if own_pointings:
+            storage.set_attributes(self._file.root, {row_types.TEL_POINTING: True})
+        self._create_table(tel_table, row_types.TEL_COLUMNS, telescopes)
+        for table in cameras:
+            self._create_table(table, row_types.CAMERA_COLUMNS, table[:])
+        self._runs = self._create_table(example.root[row_types.RUN_TABLE], row_types.RUN_COLUMNS, None)
         for group, event_tables, arrays in groups:
-            self._create_group(group, next(iter(event_tables.values())), arrays)
+            events = next(iter(event_tables.values()))
+            self._event_dtype = older_formats.event_dtype(events.dtype, len(telescopes), own_pointings)
+            self._create_group(group, events, arrays)
+
+    def _create_table(self, example, columns, rows):
+        """Create a table like one of a source, with these rows, if any."""
+        table = self._empty_table(example, example._v_parent._v_pathname, example._v_name, columns)
+        if rows is not None:
+            storage.append(table, rows)
+        return table
 
     def _create_group(self, group, example, arrays):
         path = group._v_pathname
-        self._steps[path] = self._group_steps(path, lambda name, n_rows: self._empty_table(example, path, name, n_rows))
+        columns = list(row_types.described(self._event_dtype))
+        self._steps[path] = self._group_steps(
+            path, lambda name, n_rows: self._empty_table(example, path, name, columns, n_rows)
+        )
         if path != "/":
             storage.set_attributes(self._file.get_node(path), storage.user_attributes(group))
         self._arrays[path] = {}
@@ -192,29 +227,31 @@ class _Builder:
             n_images = self._rows[path].get(name, 0)
             self._arrays[path][name] = storage.create_image_array(self._file, path, name, *kind, attributes, n_images)
 
-    def _empty_table(self, table, where, name, n_rows=0):
-        attributes = storage.user_attributes(table)
-        return storage.create_table(self._file, where, name, table.dtype, table.filters, attributes, n_rows)
+    def _empty_table(self, example, where, name, columns, n_rows=0):
+        """Create a table of these columns, with the other attributes and filters of a source's."""
+        attributes = storage.user_attributes(example)
+        attributes = {key: value for key, value in attributes.items() if not key.startswith("CTAFIELD_")}
+        attributes |= row_types.column_attributes(columns)
+        dtype = row_types.dtype(columns)
+        return storage.create_table(self._file, where, name, dtype, example.filters, attributes, n_rows)
 
     def _group_steps(self, group, create):
         """Return {table name of a source: the step that takes its rows}, and create the tables of the group."""
         rows = {name: n for name, n in self._rows[group].items() if name in row_types.EVENTS_TABLES}
         pool = rows.get(row_types.EVENTS, 0)
         kept = {name: n for name, n in rows.items() if name != row_types.EVENTS}
-        if not self._split:
+        if not self._plan:
             names = kept or {row_types.EVENTS: 0}
             return {
                 name: self._shuffled(Append(create(name, rows.get(name, 0))), rows.get(name, 0), group, name)
                 for name in names
             }
-        names = [f"{row_types.EVENTS}_{name}" for name in self._split]
-        counts = shares(pool, self._split.values())
         steps = {}
-        for name, count in zip(names, counts, strict=True):
+        for name, count in zip(self._plan.names, self._plan.counts(group), strict=True):
             steps[name] = Append(create(name, kept.get(name, 0) + count))
             if kept:  # old rows of the table and its share of new ones are mixed
                 steps[name] = self._shuffled(steps[name], kept.get(name, 0) + count, group, name)
-        pooled = self._shuffled(Split(steps.values(), counts), pool, group, row_types.EVENTS)
+        pooled = self._shuffled(Split(steps.values(), self._plan.tables_of), pool, group, row_types.EVENTS)
         return {**steps, row_types.EVENTS: pooled}
 
     def _shuffled(self, step, n_rows, group, name):
@@ -227,18 +264,21 @@ class _Builder:
     def add(self, part):
         """Copy one source; of its nodes only those that have rows are opened."""
         with storage.damage(part.filename):
-            counts, runs = sources.counts(part), _leaf(part, "/", row_types.RUN_TABLE, tables.Table)[:]
-            n_events = sum(n for rows in counts.values() for name, n in rows.items() if name in row_types.EVENTS_TABLES)
-            if not counts.keys() <= self._steps.keys() or n_events != runs["events_written"].sum():
+            counts, runs = sources.counts(part), storage.leaf(part, "/", row_types.RUN_TABLE, tables.Table)[:]
+            runs = older_formats.run_table(runs)
+            if not counts.keys() <= self._steps.keys() or sources.n_events(counts) != runs["events_written"].sum():
                 raise DamagedDatasetError(part.filename, "damaged: events are missing")
+        present = older_formats.EventRows(part.filename, runs, self._runs.nrows, self._event_dtype)
         storage.append(self._runs, runs)
         for group, n_rows in counts.items():
             first = np.array([array.nrows for array in self._arrays[group].values()], np.int32)
             n_images = np.array([n_rows.get(name, 0) for name in self._arrays[group]], np.int32)
             for name in filter(n_rows.get, self._arrays[group]):
-                storage.copy_images(_leaf(part, group, name, tables.EArray, n_rows[name]), self._arrays[group][name])
+                images = storage.leaf(part, group, name, tables.EArray, n_rows[name])
+                storage.copy_images(images, self._arrays[group][name])
             for name in filter(n_rows.get, row_types.EVENTS_TABLES):
-                for rows in blocks(_leaf(part, group, name, tables.Table, n_rows[name])):
+                for rows in blocks(storage.leaf(part, group, name, tables.Table, n_rows[name])):
+                    rows = present(rows)
                     if len(first):
                         _point(rows["tel_map"], first, n_images, part.filename)
                     self._steps[group][name].add(rows)

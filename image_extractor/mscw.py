@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from . import config, cuts
-from .arguments import Parser, surplus_message
+from .arguments import Parser, user_path
 from .energy_bins import EnergyBins
-from .errors import ConfigError, InputError
+from .errors import ConfigError, InputError, one_line
 from .input_files import find_files
 from .preselection import ENERGY, EVENT, RUN, CutFlow, branches_of, cut_flow_table, preselection_cuts, select, total
 
@@ -44,7 +44,7 @@ def _readable(path):
     except (InputError, ConfigError, MemoryError):
         raise
     except Exception as err:  # a broken ROOT file raises errors of almost any kind
-        reason = getattr(err, "strerror", None) or str(err).strip().partition("\n")[0] or type(err).__name__
+        reason = getattr(err, "strerror", None) or one_line(err) or type(err).__name__
         raise InputError(f"{path}: can't be read as a ROOT file: {reason}") from err
 
 
@@ -72,7 +72,7 @@ def open_tree(path, branches):
         _check_length(path, file.file.fEND)
         names = file.keys(recursive=False, cycle=False)
         if TREE not in names or file.classname_of(TREE) != "TTree":
-            found = f"it has {', '.join(sorted(set(names)))}" if names else "it is empty"
+            found = f"it has {one_line(', '.join(sorted(set(names))))}" if names else "it is empty"
             raise InputError(f"{path}: no tree '{TREE}', {found}; is this a mscw file of EventDisplay?")
         tree = file[TREE]
         for name in branches:
@@ -221,9 +221,9 @@ def _parser():
         epilog="example: prepare_cuts_dict.py 'gamma/*.mscw.root' gamma_cuts.pkl settings.config",
     )
     parser.add_argument("mscw_files", metavar="MSCW_FILES", help="a mscw.root file or a quoted wildcard")
-    parser.add_argument("output", metavar="OUTPUT", type=Path, help="the dictionary to write")
+    parser.add_argument("output", metavar="OUTPUT", type=user_path, help="the dictionary to write")
     parser.add_argument(
-        "config_path", metavar="CONFIG", type=Path, help="settings with [preselection_cuts] and [energy_bins]"
+        "config_path", metavar="CONFIG", type=user_path, help="settings with [preselection_cuts] and [energy_bins]"
     )
     parser.add_argument(
         "--format",
@@ -240,9 +240,7 @@ def _parser():
 def main(arguments=None):
     """Run the command prepare_cuts_dict.py; returns the exit code."""
     parser = _parser()
-    options, surplus = parser.parse_known_args(arguments)
-    if surplus:
-        parser.error(surplus_message(surplus))
+    options = parser.parse_args(arguments)
     try:
         prepare(**vars(options))
     except (ConfigError, InputError) as err:
@@ -250,7 +248,7 @@ def main(arguments=None):
             traceback.print_exc()
         for line in str(err).splitlines():
             sys.stderr.write(f"{line}\n")
-        return 2
+        return 2 if isinstance(err, ConfigError) else 1
     except KeyboardInterrupt:
         sys.stderr.write("interrupted: nothing was written\n")
         return 130
@@ -265,6 +263,7 @@ def prepare(mscw_files, output, config_path, file_format="pickle", overwrite=Fal
     ConfigError, InputError
         If nothing was written, with the reason.
     """
+    output, config_path = Path(output), Path(config_path)
     settings = config.load(config_path)
     files = find_files(mscw_files)
     _check_output(output, [*files, config_path], overwrite)

@@ -1,4 +1,4 @@
-"""Writing the events of one run: a complete dataset of its own, in blocks of many events."""
+"""Writing the events of one file: a complete dataset of its own, in blocks of many events."""
 
 import datetime
 import importlib.metadata
@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 import numpy as np
 
 from . import __version__, config, images, row_types, storage
+from .pointing import NOWHERE
 
 #: Stored bytes of images and rows that are collected before they are written.
 BLOCK_BYTES = 8 << 20
@@ -41,16 +42,26 @@ class PartWriter:
         New and empty.
     settings : dict
     layout : ArrayLayout
+    own_pointing : bool
+        Whether events have a column of their telescopes' pointings.
+
+    Attributes
+    ----------
+    n_events : int
+        Events added.
+    n_images : {tel_id: int}
+        Images written.
     """
 
-    def __init__(self, file, settings, layout):
+    def __init__(self, file, settings, layout, own_pointing=False):
         self._file, self._settings, self._layout = file, settings, layout
-        self._image = settings["image"]
+        self._image, self._mappings = settings["image"], layout.mappings
         self._mapped = settings["storage_mode"] == "mapped"
         self._bins = config.energy_bins(settings)
         self._groups = row_types.energy_groups(settings, self._bins.n_bins)
         self._filters = storage.filters(settings["output"]["compression"])
-        self._columns = row_types.event_columns(settings, layout.grids)
+        self._columns = row_types.event_columns(settings, layout.grids, own_pointing)
+        self._own_pointing = own_pointing
         self._dtype = row_types.dtype(self._columns)
         self._image_size = {
             tel_id: int(np.prod(images.array_shape(grid, self._image))) * np.dtype(self._image["dtype"]).itemsize
@@ -59,21 +70,23 @@ class PartWriter:
         self._pending = defaultdict(list)
         self._pending_bytes = 0
         self.n_images = dict.fromkeys(layout.grids, 0)
-        self.n_clipped = 0
         self.n_events = 0
+        self._run = Counter()
+        self._run_rows = []
         self._rows = defaultdict(Counter)
         self._create_nodes()
 
     def _create_nodes(self):
         storage.set_attributes(self._file.root, provenance(self._settings))
-        self._write_table("/", row_types.TEL_TABLE, row_types.TEL_COLUMNS, self._layout.tel_table)
+        if self._own_pointing:
+            storage.set_attributes(self._file.root, {row_types.TEL_POINTING: True})
         for name, (table, attributes) in self._layout.cameras.items():
             self._write_table(f"/{row_types.CAMERAS}", name, row_types.CAMERA_COLUMNS, table, attributes)
         for index, group in enumerate(self._groups):
             self._create_group(f"/{group}", index)
 
     def _create_group(self, path, index):
-        attributes = row_types.column_attributes(self._columns) | self._image_attributes()
+        attributes = row_types.column_attributes(self._columns) | self._image_attributes(self._layout.grids)
         if self._mapped:
             attributes["image_arrays"] = "T<tel_id>"
         storage.create_table(self._file, path, row_types.EVENTS, self._dtype, self._filters, attributes)
@@ -82,7 +95,7 @@ class PartWriter:
             for tel_id, grid in self._layout.grids.items():
                 shape = images.array_shape(grid, self._image)
                 name, dtype = row_types.image_name(tel_id), self._image["dtype"]
-                attributes = self._image_attributes()
+                attributes = self._image_attributes([tel_id])
                 storage.create_image_array(self._file, path, name, dtype, shape, self._filters, attributes)
 
     def _bin_attributes(self, index):
@@ -93,9 +106,11 @@ class PartWriter:
         edges = {"min_energy": float(low), "max_energy": float(high)}
         return {**edges, "units": self._bins.units, "scale": self._bins.scale}
 
-    def _image_attributes(self):
-        keys = ("mode", "dtype", "dim_order", "mapping", "scale_factor", "charge_scale", "time_scale")
+    def _image_attributes(self, tel_ids):
+        """Return the attributes of what holds images of these telescopes; several mappings are joined by +."""
+        keys = ("mode", "dtype", "dim_order", "scale_factor", "charge_scale", "time_scale")
         attributes = {key if key != "mode" else "image_mode": self._image[key] for key in keys}
+        attributes["mapping"] = "+".join(sorted({self._mappings[tel_id] for tel_id in tel_ids}))
         if self._image["dtype"] == "float32":  # stored in p.e. and ns, whatever the settings say of integers
             attributes |= {"charge_scale": 1.0, "time_scale": 1.0}
         return attributes
@@ -107,23 +122,29 @@ class PartWriter:
         )
         storage.append(table, rows)
 
-    def add(self, energy_bin, values, dl1):
+    def add(self, energy_bin, values, dl1, pointings=None):
         """Add an event.
 
         energy_bin : int
             Group (gh_class) or label (energy_recon).
         values : tuple
-            The EVENT_COLUMNS.
+            The EVENT_COLUMNS but the last, run_index.
         dl1 : {tel_id: ctapipe DL1CameraContainer}
             Images of selected telescopes, at least one.
+        pointings : {tel_id: (azimuth, altitude)}, optional
+            Where they look [rad], if events have a column for it.
         """
         index = energy_bin if self._settings["mode"] == "gh_class" else 0
+        values = (*values, len(self._run_rows))
         if self._settings["mode"] == "energy_recon":
             values = (*values, energy_bin)
+        if self._own_pointing:
+            values = (*values, [pointings.get(tel_id, NOWHERE) for tel_id in self._layout.grids])
         pixels = {tel_id: (camera.image, camera.peak_time) for tel_id, camera in dl1.items()}
         self._pending[index].append((values, pixels))
         self._pending_bytes += sum(map(self._image_size.get, dl1)) if self._mapped else self._dtype.itemsize
         self.n_events += 1
+        self._run["events_written"] += 1
         if self._pending_bytes >= BLOCK_BYTES:
             self.flush()
 
@@ -150,14 +171,16 @@ class PartWriter:
                 stored = self._stored_images([events[row][1][tel_id] for row in where], grid)
                 self._place(path, rows, where, position, tel_id, stored)
                 self.n_images[tel_id] += len(where)
+                self._run["images"] += len(where)
         storage.append(self._file.get_node(path, row_types.EVENTS), rows)
         self._rows[path][row_types.EVENTS] += len(rows)
 
     def _stored_images(self, pixels, grid):
         charges = np.stack([charge for charge, _ in pixels])
         times = np.stack([time for _, time in pixels]) if images.has_timing(self._image["mode"]) else None
-        stored, n_clipped = images.make_images(charges, times, grid, self._image)
-        self.n_clipped += int(n_clipped.sum())
+        stored, counts = images.make_images(charges, times, grid, self._image)
+        for kind, n_pixels in counts._asdict().items():
+            self._run[f"{kind}_pixels"] += int(n_pixels.sum())
         return stored
 
     def _place(self, path, rows, where, position, tel_id, stored):
@@ -172,12 +195,36 @@ class PartWriter:
             rows["trig_list"][where, position] = 1
             rows[name][where] = stored
 
-    def finish(self, run_row):
-        """Write the row of Run_Table, {column: value}, and counts of rows; call after the last :meth:`flush`."""
+    def set_pointings(self, pointings):
+        """Take into Tel_Table where the array and its telescopes look; call when events were read, before `finish`.
+
+        pointings : pointing.Pointings
+            Of the first run.
+        """
+        rows = self._layout.tel_table
+        rows["run_array_direction"] = pointings.array
+        rows["pointing"] = [pointings.of(tel_id) for tel_id in self._layout.grids]
+
+    def run_counts(self):
+        """Return the counts of Run_Table that are known here, of the events added since the last :meth:`end_run`."""
+        self.flush()  # what is counted is written
+        names = "events_written", "images", *(f"{kind}_pixels" for kind in images.PixelCounts._fields)
+        return {name: self._run[name] for name in names}
+
+    def end_run(self, values):
+        """Take the row of Run_Table, {column: value}, of the run whose events were added since the last call."""
+        self.flush()
+        self._run.clear()
         row = np.zeros(1, row_types.dtype(row_types.RUN_COLUMNS))
-        for name, value in run_row.items():
+        for name, value in values.items():
             row[name] = value.encode() if isinstance(value, str) else value
-        self._write_table("/", row_types.RUN_TABLE, row_types.RUN_COLUMNS, row)
+        self._run_rows.append(row)
+
+    def finish(self):
+        """Write Tel_Table and Run_Table, and counts of rows; call after the last :meth:`end_run`."""
+        layout = self._layout
+        self._write_table("/", row_types.TEL_TABLE, row_types.TEL_COLUMNS, layout.tel_table, layout.attributes)
+        self._write_table("/", row_types.RUN_TABLE, row_types.RUN_COLUMNS, np.concatenate(self._run_rows))
         counts = json.dumps(self._rows)
         if len(counts) <= LARGEST_ATTRIBUTE:
             storage.set_attributes(self._file.root, {row_types.COUNTS: counts})

@@ -156,9 +156,20 @@ class _Block:
 def _image_title(image):
     title = f"{image.tel_type} telescope {image.tel_id}, {image.camera.name}"
     if image.camera.is_lossless:
-        return f"{title}, {image.charge.sum():.0f} p.e."
+        return f"{title}, {_sum_of(image)}"
     # a sum over cells, or over the cells of pixels' centres, is not the charge of the image
     return f"{title}\nmapping {image.camera.attributes['mapping']}: the camera shows the cells at its pixels' centres"
+
+
+def _sum_of(image):
+    """Return the sum of an image's stored charges in words, and what it leaves out."""
+    finite = image.charge[np.isfinite(image.charge)]
+    words = f"{finite.sum():.0f} p.e."
+    if image.stored.dtype.kind == "u":
+        words += " as stored, negative charges as 0"
+    if len(finite) < len(image.charge):
+        words += f", {plural(len(image.charge) - len(finite), 'pixel')} not finite"
+    return words
 
 
 def draw_pair(array_axes, camera_axes, bar_axes, camera, array, pixels, quantity, colours):

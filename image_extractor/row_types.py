@@ -23,11 +23,25 @@ EVENTS_TABLES = (EVENTS, *(f"{EVENTS}_{name}" for name in SPLIT_NAMES))
 #: Attribute of the root of a part: {path of a group: {name of a table or image array: rows}} of what has rows, as JSON.
 COUNTS = "counts"
 
+#: Attribute of Tel_Table: which focal length ctapipe used, EFFECTIVE or EQUIVALENT.
+FOCAL_LENGTH_CHOICE = "focal_length_choice"
+
 #: Mappings that keep every pixel in a cell of its own.
 LOSSLESS = ("shifting", "axial")
 
 #: Why an event of a file is not written, in the order in which it is asked; each is a column of Run_Table.
 REASONS = ("not_in_dictionary", "not_gamma", "outside_energy_bins", "no_image")
+
+#: Values of core_pos_mode: where cores fall. Numbers but the last are those of sim_telarray's MC run header, whose file
+#: io_hess.h says "Core position fixed/circular/rectangular/..." and core_range "rmin+rmax or dx+dy" (hessioxxx, in
+#: pyeventio's repository); EventDisplay's VMonteCarloRunHeader prints 0 fixed, 1 circular, 2 rectangular; hessioxxx's
+#: user_analysis.c takes core_range[1] for the radius where it is 1, and real files with circles have 1. ctapipe's
+#: description "0=Circular, 1=Rectangular" is wrong: its own test has 1 for a circle of 3 km.
+CORE_FIXED, CORE_CIRCLE, CORE_RECTANGLE = 0, 1, 2
+#: Ours: events of the run have area weights (MCEvent, version 2): cores were drawn by importance (CORSIKA's TELSAMPLE).
+AREA_WEIGHTED = -1
+#: Ours: of datasets of format 1.0, which did not store it; taken for a circle.
+CORE_UNKNOWN = -2
 
 #: Columns are (name, dtype, unit, description); strings are UTF-8 bytes.
 EVENT_COLUMNS = [
@@ -46,6 +60,10 @@ EVENT_COLUMNS = [
 RECON_LABEL = ("energy_reconstruction_bin_label", "<i4", "", "bin of the true energy in [energy_recon] [[bins]]")
 TEL_MAP_DESCRIPTION = "per row of Tel_Table: row of this event's image in T<tel_id>, -1 where it has none"
 TRIG_LIST_DESCRIPTION = "per row of Tel_Table: 1 where this event has an image, else 0"
+
+#: Column of Events, and attribute of the root, where a telescope points elsewhere than the array.
+TEL_POINTING = "tel_pointing"
+TEL_POINTING_DESCRIPTION = "per row of Tel_Table: where this telescope looked, azimuth and altitude; NaN: no data"
 
 TEL_COLUMNS = [
     ("tel_id", "<i4", "", "telescope id; its images are in T<tel_id>"),
@@ -90,6 +108,7 @@ RUN_COLUMNS = [
     ("images", "<i8", "", "telescope images written"),
     ("clipped_pixels", "<i8", "", "pixels (cells, if resampled) whose charge or time did not fit the dtype"),
     ("negative_pixels", "<i8", "", "pixels (cells, if resampled) of negative charge, stored as 0 by an unsigned dtype"),
+    ("negative_time_pixels", "<i8", "", "pixels (cells, if resampled) of peak time below 0, stored as 0 likewise"),
     ("not_finite_pixels", "<i8", "", "pixels (cells, if resampled) whose charge or time is not finite"),
     ("bins_cuts_dict", "S255", "", "name of the dictionary file"),
     ("bins_cuts_dict_sha256", "S64", "", "its SHA-256"),
@@ -98,7 +117,12 @@ RUN_COLUMNS = [
     ("complete", "|u1", "", "1: the run was there to its end; 0: its file is cut, its whole events were kept"),
     ("showers_read", "<i8", "", "simulated showers read, up to the last event written if max_events ended it"),
     ("uses_read", "<i8", "", "uses of these showers (core positions) read, so many events were simulated"),
-    ("core_pos_mode", "<i4", "", "shape of the core scatter area, as sim_telarray numbers it"),
+    (
+        "core_pos_mode",
+        "<i4",
+        "",
+        "core scatter: 0 fixed, 1 circle, 2 rectangle of half widths min and max, -1 weighted",
+    ),
     ("tracking_mode", "<i4", "", "0: the telescopes point to a fixed azimuth and altitude"),
 ]
 
@@ -110,6 +134,11 @@ CAMERA_COLUMNS = [
     ("array_x", "<i4", "", "cell of the pixel (of its centre) along axis 0, at scale_factor 1"),
     ("array_y", "<i4", "", "cell of the pixel (of its centre) along axis 1, at scale_factor 1"),
 ]
+
+
+def has_run_index(file):
+    """Say whether the events of an open dataset name their run: those of format 1.0 do not."""
+    return str(file.root._v_attrs["format_version"]) != "1.0"
 
 
 def image_name(tel_id):
@@ -127,24 +156,42 @@ def dtype(columns):
     return np.dtype([(name, *kind) if isinstance(kind, tuple) else (name, kind) for name, kind, *_ in columns])
 
 
-def event_columns(settings, grids):
+def event_columns(settings, grids, own_pointing=False):
     """Return the columns of Events for these settings.
 
     grids : {tel_id: PixelGrid} of the selected telescopes, ascending
+    own_pointing : bool
+        Whether telescopes look elsewhere than their array.
     """
     from . import images  # needs SciPy, which readers of datasets do without
 
+    n_tel = len(grids)
     columns = list(EVENT_COLUMNS)
     if settings["mode"] == "energy_recon":
         columns.append(RECON_LABEL)
+    if own_pointing:
+        columns.append((TEL_POINTING, ("<f8", (n_tel, 2)), "rad", TEL_POINTING_DESCRIPTION))
     if settings["storage_mode"] == "mapped":
-        return [*columns, ("tel_map", ("<i4", (len(grids),)), "", TEL_MAP_DESCRIPTION)]
-    columns.append(("trig_list", ("<u1", (len(grids),)), "", TRIG_LIST_DESCRIPTION))
+        return [*columns, ("tel_map", ("<i4", (n_tel,)), "", TEL_MAP_DESCRIPTION)]
+    columns.append(("trig_list", ("<u1", (n_tel,)), "", TRIG_LIST_DESCRIPTION))
     image = settings["image"]
     for tel_id, grid in grids.items():
         kind = (np.dtype(image["dtype"]), images.array_shape(grid, image))
         columns.append((image_name(tel_id), kind, "", f"image of telescope {tel_id}, zeros where it has none"))
     return columns
+
+
+def described(dtype):
+    """Return the columns of a dtype of Events: with the units and descriptions that they have."""
+    known = {name: (unit, text) for name, _, unit, text in (*EVENT_COLUMNS, RECON_LABEL)}
+    known |= {
+        "tel_map": ("", TEL_MAP_DESCRIPTION),
+        "trig_list": ("", TRIG_LIST_DESCRIPTION),
+        TEL_POINTING: ("rad", TEL_POINTING_DESCRIPTION),
+    }
+    for name in dtype.names:
+        unit, text = known.get(name) or ("", f"image of telescope {name[1:]}, zeros where it has none")
+        yield name, dtype[name], unit, text
 
 
 def column_attributes(columns):

@@ -1,15 +1,14 @@
 """The EventIO objects of one run: where it begins and ends, and which of its events are wanted."""
 
-import io
 import logging
 from collections import deque
 
 from eventio.base import KNOWN_OBJECTS, EventIOObject
 from eventio.histograms import Histograms
-from eventio.simtel.objects import MCShower
 
 from .errors import CutError, InputError
 from .foreign_files import foreign_kind, no_run, version_words
+from .primaries import primary_name
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +20,8 @@ ARRAY_EVENT, TRIGGER, MC_SHOWER, MC_EVENT = 2010, 2009, 2020, 2021
 CALIBRATION_EVENT, CALIBRATION_PHOTOELECTRONS = 2028, 2034
 LASER_CALIBRATION, RUN_STATISTICS, MC_RUN_STATISTICS = 2023, 2024, 2025
 NESTED_HEADER_SIZE = 12
+#: Bytes with which a shower begins: its primary.
+PRIMARY_SIZE = 4
 #: Payload of what stands between the descriptions of telescopes, at most: in a sound file it is a shower.
 MOST_DEFERRED = 256 << 20
 
@@ -216,9 +217,20 @@ class RunObjects:
             self.n_uses += 1
         else:
             self.n_showers += 1
-            if self.primary_id == -1:
-                self.primary_id = primary_of(one)
+            self._check_primary(one)
         self._ready.append(whole)
+
+    def _check_primary(self, one):
+        """Note the primary of the run; a run of several can't be counted, or weighted, by its header."""
+        primary = int.from_bytes(one.start(PRIMARY_SIZE)[:PRIMARY_SIZE], "little", signed=True)
+        if self.primary_id == -1:
+            self.primary_id = primary
+        elif primary != self.primary_id:
+            both = f"{primary_name(self.primary_id)} and {primary_name(primary)}"
+            raise InputError(
+                f"{self._path}: its run has showers of two primaries, {both}, which share one spectrum: "
+                "give each primary a file of its own"
+            )
 
     def _held_kinds(self):
         return tuple(one.type for one in self._held)
@@ -343,13 +355,6 @@ class RunObjects:
     def close(self):
         """Close the file."""
         self._objects.close()
-
-
-def primary_of(shower):
-    """Return the primary id of a shower, the :class:`TopObject`."""
-    payload = io.BytesIO(shower.payload().getvalue())
-    shower.header.content_address = 0
-    return int(MCShower(shower.header, filehandle=payload).parse()["primary_id"])
 
 
 def _refuse(_event_id, _shower):

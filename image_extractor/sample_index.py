@@ -4,14 +4,15 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from . import row_types, storage
+from . import older_formats, row_types, storage
 from .errors import DatasetError, MissingNameError
 from .stored_images import image_shape
+from .telescopes import TYPES, normalised
 
 #: Attributes of images that must agree among the files of one dataset.
 COMMON = ("image_mode", "mapping", "scale_factor")
 
-#: Scalar columns of Events that are kept in memory: 52 bytes an event.
+#: Scalar columns of Events that are kept in memory: 64 bytes an event; run_index is the row of all files' runs.
 LABELS = [(name, kind) for name, kind, *_ in row_types.EVENT_COLUMNS] + [("energy_bin", "<i4")]
 
 
@@ -35,6 +36,10 @@ class Source:
         Whether images are in arrays of their own.
     attributes : dict
         Of the images: dtype, dim_order, scales, ...
+    runs : structured array
+        Run_Table of the file.
+    first_run : int
+        The first of them among the runs of the dataset.
     """
 
     path: str
@@ -46,6 +51,8 @@ class Source:
     energy_bin: int
     mapped: bool
     attributes: dict
+    runs: np.ndarray = None
+    first_run: int = 0
 
     @property
     def table_path(self):
@@ -106,9 +113,11 @@ def build(files, paths, table, view, telescopes, bins):
     for path in paths:
         with storage.open_dataset(path) as file:
             with storage.damage(path):
-                tel_table, run_table = file.root[row_types.TEL_TABLE][:], file.root[row_types.RUN_TABLE][:]
+                tel_table = older_formats.tel_table(file.root[row_types.TEL_TABLE][:])
+                run_table = older_formats.run_table(file.root[row_types.RUN_TABLE][:])
             chosen = choose_telescopes(tel_table, telescopes, path)
-            index.sources += _sources(file, path, table, tel_table, chosen, sum(map(len, telescope_rows)), bins)
+            found = _sources(file, path, table, tel_table, chosen, sum(map(len, telescope_rows)), bins)
+            index.sources += [replace(one, runs=run_table, first_run=sum(map(len, runs))) for one in found]
         telescope_rows.append(tel_table[chosen])
         runs.append(run_table)
     index.telescopes, index.runs = np.concatenate(telescope_rows), np.concatenate(runs)
@@ -132,7 +141,7 @@ def build(files, paths, table, view, telescopes, bins):
 
 
 def choose_telescopes(tel_table, telescopes, path):
-    """Return the rows of Tel_Table that are chosen by ids, types or cameras.
+    """Return the rows of Tel_Table that are chosen by ids, types, cameras or optics.
 
     telescopes : None for all, or an id, a word such as 'LST' or 'LST+NectarCam', or several of these
     """
@@ -140,11 +149,15 @@ def choose_telescopes(tel_table, telescopes, path):
         return np.arange(len(tel_table))
     given = [telescopes] if isinstance(telescopes, str | int | np.integer) else list(telescopes)
     words = [word for item in given for word in (item.split("+") if isinstance(item, str) else [item])]
-    types, cameras = (np.char.lower(tel_table[name].astype("U")) for name in ("tel_type", "camera"))
+    types, cameras, optics = (
+        np.array([normalised(name) for name in tel_table[column].astype("U").tolist()])
+        for column in ("tel_type", "camera", "optics")
+    )
     chosen = np.zeros(len(tel_table), bool)
     for word in words:
         if isinstance(word, str):
-            found = (types == word.lower()) | (cameras == word.lower())
+            name = normalised(word)
+            found = (types == name) | (cameras == name) | ((optics == name) & (word.upper() not in TYPES))
         else:
             found = tel_table["tel_id"] == word
         if not found.any():
@@ -166,6 +179,7 @@ def _sources(file, path, table, tel_table, chosen, first_tel, bins):
         with storage.damage(path):
             attributes = storage.user_attributes(node)
             image = {key: attributes[key] for key in (*COMMON, "dtype", "dim_order", "charge_scale", "time_scale")}
+            image["mapping"] = _mapping(file, tel_table[chosen])
             shapes = _image_node_shapes(group, node, tel_ids, mapped)
         image["shape"] = _common_shape(path, tel_table[chosen], shapes)
         energy_bin = int(name[1:]) if name else -1
@@ -173,6 +187,13 @@ def _sources(file, path, table, tel_table, chosen, first_tel, bins):
             Source(path, group._v_pathname, node._v_name, tel_ids, chosen, first_tel, energy_bin, mapped, image)
         )
     return sources
+
+
+def _mapping(file, tel_rows):
+    """Return the mapping of the cameras of some telescopes; several are joined by +."""
+    cameras = file.root[row_types.CAMERAS]
+    names = np.unique(tel_rows["camera"]).astype("U").tolist()
+    return "+".join(sorted({str(cameras._f_get_child(name)._v_attrs["mapping"]) for name in names}))
 
 
 def _groups(file, path, bins):
@@ -250,8 +271,11 @@ def _read(files, source, view, bins):
     wanted = None if bins is None else [int(name[1:]) for name in bin_names(bins)]
     for first, block in table.all_blocks():
         rows = labels[first : first + len(block)]
-        for name, *_ in row_types.EVENT_COLUMNS:
-            rows[name] = block[name]
+        for name in rows.dtype.names:
+            if name in block.dtype.names:
+                rows[name] = block[name]
+        run = older_formats.run_index(block, source.runs)
+        rows["run_index"] = np.where(run >= 0, run + source.first_run, older_formats.UNKNOWN)
         rows["energy_bin"] = block[recon] if recon in block.dtype.names else source.energy_bin
         has = block["tel_map" if source.mapped else "trig_list"][:, source.positions].astype(np.int32)
         if not source.mapped:  # the image is in the row itself

@@ -25,6 +25,8 @@ class EventSelection:
         Shower events seen.
     dropped : dict
         Number of events dropped, by reason.
+    energies_seen : tuple
+        Lowest and highest true energy of the events read [TeV]; empty before the first.
     """
 
     def __init__(self, settings, cuts, run_number):
@@ -35,6 +37,7 @@ class EventSelection:
         self._run_number = run_number
         self.n_read = 0
         self.dropped = dict.fromkeys(REASONS, 0)
+        self.energies_seen = ()
 
     def accepts(self, event_id, shower):
         """Say whether an event is to be calibrated; count it, and the reason if it is not.
@@ -43,6 +46,8 @@ class EventSelection:
         shower : sim_telarray's MC shower as eventio parses it: primary_id, energy in TeV
         """
         self.n_read += 1
+        energies = (*self.energies_seen, float(shower["energy"]))
+        self.energies_seen = min(energies), max(energies)
         reason = self._reason(event_id, shower)
         if reason:
             self.dropped[reason] += 1

@@ -26,7 +26,9 @@ from .errors import ConfigError, CutError, InputError, one_line
 from .foreign_files import refuse_foreign, version_words
 from .input_files import why_no_file
 from .logs import quiet
-from .run_objects import KINDS, MC_SHOWER, RunObjects, primary_of
+from .pointing import Pointings, altitude, of_tracking
+from .row_types import AREA_WEIGHTED
+from .run_objects import KINDS, RunObjects
 from .telescopes import telescope_type
 from .tested_versions import untested
 from .top_objects import TopObjects
@@ -48,11 +50,11 @@ SIMULATION_COLUMNS = {
     "shower_reuse": None,
     "min_scatter_range": "m",
     "max_scatter_range": "m",
+    "core_pos_mode": None,
     "min_viewcone_radius": "deg",
     "max_viewcone_radius": "deg",
     "diffuse": None,
     "atmosphere": None,
-    "core_pos_mode": None,
 }
 
 
@@ -71,6 +73,9 @@ class SimTelRun(SimTelEventSource):
         self.objects = sim_tel_file._file
         self._identity = identity
         self._finished = self.is_alone = False
+        self.tracking_mode = int(self.file_.header["tracking_mode"])
+        self.pointings = Pointings(self._header_pointing())
+        self._area_weighted = False
 
     def select(self, tel_ids, accepts):
         """Choose what iterating yields: these telescopes, and the events for which accepts(event_id, shower)."""
@@ -109,28 +114,44 @@ class SimTelRun(SimTelEventSource):
         """Uses of these showers (core positions) read, likewise."""
         return self.objects.n_uses if self._finished else self.objects.read_at_event[1]
 
+    def _header_pointing(self):
+        """Return azimuth and altitude of the array, None if the header has its right ascension and declination."""
+        # io_hess.h of hessioxxx: "Tracking/pointing mode: 0: Az/Alt, 1: R.A./Dec. 2000" is what direction is in
+        if self.tracking_mode != 0:
+            return None
+        azimuth, alt = self.file_.header["direction"]
+        return float(azimuth), altitude(alt)
+
     @property
     def pointing(self):
-        """Azimuth and altitude of the array [rad]."""
-        return tuple(map(float, self.file_.header["direction"]))
+        """Azimuth and altitude of the array [rad]; NaN, where the header has none, until events tell it."""
+        return self.pointings.array
+
+    def _fill_simulated_event_information(self, array_event):
+        """Do as ctapipe does; on the way each event tells where its telescopes look, and how its core was drawn."""
+        tracking = array_event["tracking_positions"]
+        self.event_pointings = {tel_id: of_tracking(position) for tel_id, position in tracking.items()}
+        self._area_weighted |= (array_event["mc_event"] or {}).get("aweight", 1) != 1
+        return super()._fill_simulated_event_information(array_event)
 
     def facts(self):
         """Return what Run_Table holds of the run but the counts, {column: value}; call after reading."""
         simulation = self.simulation_config[self.obs_id]
         values = {name: _value(getattr(simulation, name), unit) for name, unit in SIMULATION_COLUMNS.items()}
-        azimuth, altitude = self.pointing
+        azimuth, alt = self.pointing
         return {
             "file_name": self.input_url.name,
             "file_size": self.objects.stream.size,
             "run_number": self.obs_id,
             "primary": self.objects.primary_id,
             "pointing_az": azimuth,
-            "pointing_alt": altitude,
+            "pointing_alt": alt,
             "complete": self.complete,
             "showers_read": self.showers_read,
             "uses_read": self.uses_read,
-            "tracking_mode": self.file_.header["tracking_mode"],
+            "tracking_mode": self.tracking_mode,
             **values,
+            **({"core_pos_mode": AREA_WEIGHTED} if self._area_weighted else {}),
         }
 
 
@@ -261,17 +282,14 @@ def run_class(fast):
 
 
 def first_primary(path):
-    """Return the primary id of the first shower of a file, -1 if it has none."""
-    objects = TopObjects(path)
-    try:
+    """Return the primary id of the first shower of a file, -1 if its first run has none."""
+    with open_runs(path) as runs:
+        objects = next(iter(runs)).objects
         with reading(path):
-            while (one := objects.next()) is not None:
-                if one.type == MC_SHOWER:
-                    return primary_of(one)
-                one.skip()
-    finally:
-        objects.close()
-    return -1
+            for _ in objects:
+                if objects.primary_id != -1:
+                    break
+        return int(objects.primary_id)
 
 
 def describe_telescopes(run):

@@ -2,17 +2,27 @@
 
 import hashlib
 import json
-from collections import Counter
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from . import config, row_types, storage
+from . import config, known_inputs, older_formats, row_types, storage
 from .errors import DamagedDatasetError, DatasetError
 
 #: Settings that may differ between the runs of a dataset: they only make the dictionary, or only say which events pass.
 FREE_SETTINGS = ("use_pkl_dict", "preselection_cuts", "output", "[calibration] fast")
+
+#: Columns of Tel_Table that tell of a telescope's optics: their names and units.
+OPTICS = {
+    "focal_length": ("an equivalent focal length of", "m"),
+    "effective_focal_length": ("an effective focal length of", "m"),
+    "mirror_area": ("a mirror of", "m2"),
+}
+
+#: Relative difference of such numbers, at most: they are stored as float32.
+OPTICS_TOLERANCE = 1e-5
 
 
 @dataclass
@@ -25,6 +35,9 @@ class Source:
     cameras: dict
     tables: set
     runs: list
+    known: dict
+    n_events: int
+    focal_length_choice: str = ""
 
     @property
     def is_split(self):
@@ -39,11 +52,16 @@ def inspect(path):
         cameras = {node._v_name: node[:] for node in file.root[row_types.CAMERAS]._f_iter_nodes("Table")}
         names = {name for group in storage.events_groups(file) for name in storage.events_tables(group)}
         settings = config.loads(str(file.root._v_attrs["config"]), f"{path}: config")
+        rows = older_formats.run_table(file.root[row_types.RUN_TABLE][:])
         runs = [
-            (row["file_name"].decode(), int(row["run_number"]), int(row["primary"]))
-            for row in file.root[row_types.RUN_TABLE][:]
+            (os.fsdecode(row["file_name"]), int(row["run_number"]), int(row["primary"]))
+            for row in rows[["file_name", "run_number", "primary"]]
         ]
-        return Source(Path(path), settings, file.root[row_types.TEL_TABLE][:], cameras, names, runs)
+        node = file.root[row_types.TEL_TABLE]
+        telescopes, n_rows = older_formats.tel_table(node[:]), n_events(counts(file))
+        choice = str(storage.user_attributes(node).get(row_types.FOCAL_LENGTH_CHOICE, ""))
+        known = known_inputs.known_runs(rows)
+        return Source(Path(path), settings, telescopes, cameras, names, runs, known, n_rows, choice)
 
 
 def counts(file):
@@ -65,65 +83,20 @@ def counts(file):
     return found
 
 
-def known_runs(sources):
-    """Return {file name: {(run number, primary), ...}} of the runs that datasets hold."""
-    known = {}
-    for source in sources:
-        for name, *run in source.runs:
-            known.setdefault(name, set()).add(tuple(run))
-    return known
+def n_events(counts):
+    """Return the number of events that :func:`counts` tells of."""
+    return sum(n for rows in counts.values() for name, n in rows.items() if name in row_types.EVENTS_TABLES)
 
 
-def digest(tel_table, cameras):
-    """Return a text that is the same for the same telescopes: ids, positions, cameras; see :func:`difference`."""
-    facts = hashlib.sha256()
-    for column in ("tel_id", "camera", "tel_x", "tel_y", "tel_z"):
+def digest(tel_table, cameras, focal_length_choice):
+    """Return a text that is the same for the same telescopes: ids, places, cameras, optics; see :func:`difference`."""
+    facts = hashlib.sha256(focal_length_choice.encode())
+    for column in ("tel_id", "camera", "tel_x", "tel_y", "tel_z", *OPTICS):
         facts.update(np.ascontiguousarray(tel_table[column]))
     for name in sorted(cameras):
         facts.update(name.encode())
         facts.update(np.ascontiguousarray(cameras[name]))
     return facts.hexdigest()[:16]
-
-
-def repeats(old, new):
-    """Return {path of a new dataset: name of a file before it that has some of its events too}.
-
-    Productions share run numbers, and so event numbers. Events are the same if their true showers are, too.
-    Tables are read only where a run number and primary come from two datasets, one run after the other.
-
-    old, new : lists of (path, [(file name, run number, primary), ...]); a new dataset has one run
-    """
-    counts = Counter(run for _, runs in (*old, *new) for run in {(number, primary) for _, number, primary in runs})
-    places = {}
-    for path, runs in (*old, *new):
-        for name, *run in runs:
-            if counts[tuple(run)] > 1:
-                places.setdefault(tuple(run), {}).setdefault(path, name)
-    found, trusted = {}, {path for path, _ in old}
-    for run, names in places.items():
-        seen = []
-        for path, name in names.items():
-            events = _showers(path, run)
-            twin = next((other for other, others in seen if not events.isdisjoint(others)), None)
-            if twin and path not in trusted:
-                found[path] = twin
-            else:
-                seen.append((name, events))
-    return found
-
-
-def _showers(path, run):
-    """Return the events of a run of a dataset as a set of bytes: event number and true shower."""
-    columns = [name for name, *_ in row_types.EVENT_COLUMNS if name != "reconstructed_energy"]
-    events = set()
-    with storage.damage(path), storage.open_dataset(path) as file:
-        for group in storage.events_groups(file):
-            for table in storage.events_tables(group).values():
-                is_run = (table.col("run_number") == run[0]) & (table.col("gamma_hadron_label") == run[1])
-                values = [table.col(name)[is_run] for name in columns]
-                rows = np.rec.fromarrays(values) if is_run.any() else []
-                events.update(row.tobytes() for row in rows)
-    return events
 
 
 def check_settings(source, settings):
@@ -135,20 +108,23 @@ def check_settings(source, settings):
 
 
 def _first_difference(old, new, prefix=""):
-    for key, value in old.items():
+    for key in old | new:
+        value, other = old.get(key, "unset"), new.get(key, "unset")
         if prefix + key in FREE_SETTINGS:
             continue
-        if isinstance(value, dict):
-            found = _first_difference(value, new[key], f"{prefix}[{key}] ")
+        if isinstance(value, dict) or isinstance(other, dict):
+            # what only one of them has is unset in the other: values for single telescopes, settings of an extractor
+            pair = (side if isinstance(side, dict) else {} for side in (value, other))
+            found = _first_difference(*pair, f"{prefix}[{key}] ")
             if found:
                 return found
-        elif value != new[key]:
-            return prefix + key, value, new[key]
+        elif value != other:
+            return prefix + key, value, other
     return None
 
 
 def difference(one, other):
-    """Return in words how the telescopes of two sources differ, '' if they don't: ids, positions, cameras."""
+    """Return in words how the telescopes of two sources differ, '' if they don't: ids, places, cameras, optics."""
     ids, other_ids = (source.tel_table["tel_id"].tolist() for source in (one, other))
     if ids != other_ids:
         return f"telescopes {_listed(other_ids)}, not {_listed(ids)}"
@@ -158,9 +134,25 @@ def difference(one, other):
             return f"{where}has camera {b['camera'].decode()}, not {a['camera'].decode()}"
         if any(abs(a[axis] - b[axis]) > 0.01 for axis in ("tel_x", "tel_y", "tel_z")):
             return f"{where}stands elsewhere"
+        optics = _other_optics(a, b)
+        if optics:
+            return f"{where}has {optics}"
+    choices = one.focal_length_choice, other.focal_length_choice
+    if all(choices) and choices[0] != choices[1]:
+        return f"made with the {choices[1].lower()} focal lengths, not the {choices[0].lower()} ones"
     for name, pixels in one.cameras.items():
         if not np.array_equal(pixels, other.cameras.get(name)):
             return f"camera {name} has another geometry"
+    return ""
+
+
+def _other_optics(one, other):
+    """Return in words what differs in two rows of Tel_Table; what one of them does not know, does not."""
+    for column, (name, unit) in OPTICS.items():
+        if column in one.dtype.names and column in other.dtype.names:
+            values = float(one[column]), float(other[column])
+            if not np.isnan(values).any() and not np.isclose(*values, rtol=OPTICS_TOLERANCE, atol=0):
+                return f"{name} {values[1]:.6g} {unit}, not {values[0]:.6g} {unit}"
     return ""
 
 

@@ -387,6 +387,16 @@ def check_kinds(file):
                 raise DamagedDatasetError(file.filename, damage)
 
 
+def leaf(file, group, name, kind, n_rows=None):
+    """Return a table or array of a file; raise DatasetError unless it is there and has (if given) so many rows."""
+    with damage(file.filename):
+        node = file.get_node(group, name)
+        if not isinstance(node, kind) or n_rows not in (None, node.nrows):
+            rows = "" if n_rows is None else f" of {n_rows} rows"
+            raise DamagedDatasetError(file.filename, f"damaged: {node._v_pathname} is no {kind.__name__}{rows}")
+    return node
+
+
 def events_groups(file):
     """Return the groups that hold Events tables: /E0, /E1, ... or the root."""
     bins = {node._v_name[1:]: node for node in file.root._f_iter_nodes("Group") if node._v_name[0] == "E"}

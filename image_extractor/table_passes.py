@@ -110,29 +110,27 @@ class Shuffle:
 
 
 class Split:
-    """Deal rows out to several steps, a given number to each, in the order in which they come."""
+    """Deal rows out to several steps; each step gets its rows in the order in which they come.
 
-    def __init__(self, targets, counts):
-        self._targets, self._left = list(targets), list(counts)
+    Parameters
+    ----------
+    targets : sequence of steps
+    choose : callable
+        Returns the number of the target of each of some rows, int array.
+    """
+
+    def __init__(self, targets, choose):
+        self._targets, self._choose = list(targets), choose
 
     def add(self, rows):
         """Take a block of rows."""
-        first = 0
-        for i, target in enumerate(self._targets):
-            n = min(self._left[i], len(rows) - first)
-            if n:
-                target.add(rows[first : first + n])
-                self._left[i] -= n
-                first += n
+        chosen = self._choose(rows)
+        for number, target in enumerate(self._targets):
+            is_its = chosen == number
+            if is_its.any():
+                target.add(rows[is_its])
 
     def finish(self):
         """Finish every target."""
         for target in self._targets:
             target.finish()
-
-
-def shares(n_rows, fractions):
-    """Return how many of n_rows go to each fraction: cumulative sums are rounded, so no row is lost."""
-    edges = np.rint(np.cumsum([0.0, *fractions]) * n_rows).astype(np.int64)
-    edges[-1] = n_rows  # the fractions add up to 1 but for rounding
-    return np.diff(edges).tolist()

@@ -14,6 +14,7 @@ import pickle
 import socket
 import threading
 import time
+import traceback
 import uuid
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,14 +36,32 @@ _one_at_a_time = threading.Lock()
 
 
 @dataclass(frozen=True)
+class Options:
+    """What may differ between two conversions with the same settings.
+
+    Attributes
+    ----------
+    max_events : int or None
+        Events written, at most.
+    on_truncated : str
+        'refuse' a file that ends early, or 'keep' its whole events.
+    known : KnownInputs or None
+        What the output holds of files of this name.
+    """
+
+    max_events: int | None = None
+    on_truncated: str = "refuse"
+    known: object = None
+
+
+@dataclass(frozen=True)
 class Conversion:
     """One file to convert; small, it travels to a worker. `name` is the file as the user gave it."""
 
     name: str
     file: Path
     target: Path
-    max_events: int | None
-    known: tuple
+    options: Options
 
     def absolute(self):
         """Return it for a worker, which has a working directory of its own."""
@@ -55,16 +74,11 @@ def convert(extractor, task, progress=None):
     try:
         fingerprint = _fingerprint(extractor, task)
         finished = _finished(task.target, fingerprint)
-        if finished and (finished["run_number"], finished["primary"]) in task.known:
-            return result | {"status": "known"}  # a run before this one died between the merge and its tidying up
         if finished:
             return result | finished | {"resumed": True}
-        attributes = {"fingerprint": fingerprint}
-        return result | extractor.convert(
-            task.file, task.target, task.max_events, set(task.known), attributes, progress
-        )
+        return result | extractor.convert(task.file, task.target, task.options, {"fingerprint": fingerprint}, progress)
     except InputError as err:
-        return result | {"status": "failed", "reason": str(err)}
+        return result | {"status": "failed", "reason": str(err), "traceback": traceback.format_exc()}
 
 
 def _fingerprint(extractor, task):
@@ -77,7 +91,8 @@ def _fingerprint(extractor, task):
     del facts["utc_time"]
     facts |= {
         "input": [str(task.file.absolute()), stat.st_size, stat.st_mtime_ns],
-        "max_events": task.max_events,
+        "max_events": task.options.max_events,
+        "on_truncated": task.options.on_truncated,
         "bins_cuts_dict_sha256": extractor.dictionary_sha256,
     }
     return json.dumps(facts, sort_keys=True)

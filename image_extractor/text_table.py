@@ -1,4 +1,6 @@
-"""Text for people: aligned columns, counted things."""
+"""Text for people: aligned columns, counted things, names that can be encoded."""
+
+import os
 
 
 def aligned(rows, left=1, gap=2):
@@ -25,3 +27,8 @@ def aligned(rows, left=1, gap=2):
 def plural(number, noun):
     """Return '1 event', '2 events'."""
     return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+def printable(text):
+    """Return text in which bytes of a file name that are not UTF-8 are spelt out, as \\xff."""
+    return os.fsencode(text).decode("utf-8", "backslashreplace")

@@ -52,7 +52,7 @@ def make_parts(folder, name, n_files, events, telescopes):
     for number in range(n_files):
         path, target = folder / f"{name}{number}.simtel", folder / f"{name}{number}.h5"
         write_demo_file(path, events=events, telescopes=telescopes, run=number + 1)
-        task = tasks.Conversion(str(path), path, target, None, ())
+        task = tasks.Conversion(str(path), path, target, tasks.Options())
         start = time.monotonic()
         report = tasks.convert(extractor, task)
         seconds.append(time.monotonic() - start)
@@ -140,7 +140,7 @@ def measure_tasks(folder, n_tasks, n_workers, parts, seconds):
 
 def conversion(file, work):
     """Return the task of a file."""
-    return tasks.Conversion(str(file), file, work.part_path(file), None, ())
+    return tasks.Conversion(str(file), file, work.part_path(file), tasks.Options())
 
 
 class Half(batch.Progress):

@@ -116,11 +116,11 @@ def write_dataset(path, n_events=(12, 8), dictionary=False, seed=None, split=Non
         with storage.open_file(part_path, "w") as file:
             writer = part.PartWriter(file, settings, array)
             made += _write_events(writer, settings, array, primary, number, dictionary)
-            writer.flush()
             counts = {"events_read": number + 5, f"dropped_{REASONS[0]}": 3, f"dropped_{REASONS[-1]}": 2}
-            counts |= {"events_written": number, "images": sum(writer.n_images.values())}
+            counts |= writer.run_counts()
             counts |= {"bins_cuts_dict_sha256": "abc" if dictionary else "", "run_number": 4, "primary": primary}
-            writer.finish({"file_name": f"run4_{primary}.simtel.gz", **counts})
+            writer.end_run({"file_name": f"run4_{primary}.simtel.gz", **counts})
+            writer.finish()
         parts.append(part_path)
     merge.build(parts, path, folder, seed=seed, split=split, attributes={"command_line": "a test"})
     shutil.rmtree(folder)
@@ -143,6 +143,6 @@ def _write_events(writer, settings, array, primary, number, dictionary):
             for tel_id in tel_ids
         }
         event = 100 * (index + 1)
-        truth = (event, 4, primary, *random.uniform(-200, 200, 2), 2e4, energy, 1.2, 0.3, reconstructed, 0)
+        truth = (event, 4, primary, *random.uniform(-200, 200, 2), 2e4, energy, 1.2, 0.3, reconstructed)
         writer.add(energy_bin, truth, pixels)
         yield MadeEvent(4, event, primary, energy, pixels)

@@ -77,7 +77,7 @@ def test_append_to_a_split_dataset_needs_split(production, config, convert, capl
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"image_dtype": "int32"}, "[image] dtype = uint16, now int32"),
+        ({"image_dtype": "int32"}, "[image] dtype = float32, now int32"),
         ({"mode": "energy_recon"}, "mode = gh_class, now energy_recon"),
         ({"energy_bins_bin_size": 3.5}, "[energy_bins] bin_size = 7.0, now 3.5"),
     ],
@@ -300,7 +300,7 @@ def test_an_interrupted_run_says_so_and_can_be_resumed(number, code, jobs, produ
     assert not list(parts.glob("*.tmp"))
     again = run_command(*arguments)
     assert again.returncode == 0
-    assert "written by an earlier run" in again.stderr
+    assert "converted by an earlier run: " in again.stderr
     assert content(output) == undisturbed
 
 

@@ -48,7 +48,14 @@ def test_help_needs_no_heavy_import():
         (["{config}", "{tmp}/o.h5", "{config}", "--jobs", "two"], "--jobs: two: must be a whole number, 1 or more"),
         (["{config}", "{tmp}/o.h5", "{config}", "--seed", "-1"], "-1: must be a whole number, 0 or more"),
         (["{config}", "{tmp}/o.h5", "{config}", "--seed", str(2**63)], "must be below 2**63"),
-        (["{config}", "{tmp}/o.h5", "{config}", "--shufle"], "unrecognized arguments: --shufle; --help shows"),
+        (["{config}", "{tmp}/o.h5", "{config}", "--shufle"], "--shufle (did you mean --shuffle?); --help shows"),
+        (
+            ["{config}", "{tmp}/o.h5", "{config}", "--max-evens", "3"],
+            "--max-evens 3 (did you mean --max_events?); --help",
+        ),
+        (["{config}", "{tmp}/o.h5", "{config}", "--max-events", "0"], "0: must be a whole number, 1 or more"),
+        (["{binary}", "{binary}", "{tmp}/o.h5", "{config}"], "choose another OUTPUT (put a wildcard in quotes)"),
+        (["{binary}", "{binary}", "o.h5", "{config}", "--files-per-output=1"], "OUTPUT (put a wildcard in quotes)"),
         (["1.gz", "2.gz", "3.gz", "4.gz", "o.h5", "{config}"], "arguments: o.h5 {config} (put a wildcard in quotes)"),
         (["--split", "{config}", "{tmp}/o.h5", "{config}"], "write --split=..., or --split after the other arguments"),
         (["{config}", "{tmp}/o.h5", "{binary}"], "binary: can't be read: not a text file"),
@@ -177,6 +184,93 @@ def test_installed_command_and_its_trap(production, make_config, tmp_path):
     (tmp_path / "image_extractor.py").write_text((ROOT / "scripts" / "image_extractor.py").read_text())
     done = subprocess.run([sys.executable, neighbour], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.stdout == "image_extractor.image_extractor\n", done.stderr
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("on_error", ["skip", "stop"])
+def test_debug_shows_the_traceback_of_an_input_that_failed(jobs, on_error, production, config, tmp_path):
+    """Where it was raised, also if that was in a worker process."""
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.gz").write_bytes(production[0].read_bytes()[:20_000])
+    arguments = [tmp_path / "*.gz", tmp_path / "o.h5", config, "--jobs", jobs, "--on_error", on_error]
+    done = run_command(*arguments)
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    debug = run_command(*arguments, "--debug")
+    assert debug.returncode == 1
+    frames = [line.split() for line in debug.stderr.splitlines() if line.startswith('  File "')]
+    assert any(frame[1].endswith('tasks.py",') and frame[-1] == "convert" for frame in frames)
+    assert len(frames) > 2
+    assert "InputError: " in debug.stderr
+
+
+@pytest.mark.parametrize("spelling", ["--max-events", "--max_events", "--max-ev"])
+def test_long_options_take_both_spellings(spelling, production, config, convert):
+    import tables
+
+    with tables.open_file(convert(production[2], config, spelling, 2)) as file:
+        assert file.root.E0.Events.nrows == 2
+
+
+def test_a_quoted_tilde_is_the_home_folder(production, make_config, tmp_path):
+    make_config(use_pkl_dict=True, telescope_type_mode="ALL")
+    shutil.copy(production[0], tmp_path / "run.simtel.gz")
+    (tmp_path / "cuts.pkl").write_bytes(pickle.dumps({(1, 100): (0, 1.0)}))
+    names = ["~/*.simtel.gz", "~/o.h5", "~/test.config", "~/cuts.pkl"]
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    done = run_command(*names, env=os.environ | {"HOME": str(tmp_path)}, cwd=elsewhere)
+    assert (done.returncode, (tmp_path / "o.h5").exists()) == (0, True), done.stderr
+    assert not list(elsewhere.iterdir())
+
+
+def test_bins_that_hold_no_event_are_named_with_the_energies(production, make_config, tmp_path):
+    """One line, exit code 1; in both modes."""
+    for mode, section in (("gh_class", "[energy_bins]"), ("energy_recon", "[energy_recon] [[bins]]")):
+        keys = {"min": 500, "max": 900, "bin_size": 100, "scale": "linear"}
+        place = "energy_bins" if mode == "gh_class" else "energy_recon_bins"
+        settings = {f"{place}_{key}": value for key, value in keys.items()}
+        config = make_config(mode=mode, telescope_type_mode="ALL", **settings)
+        done = run_command(f"{production[0].parent}/gamma*", tmp_path / f"{mode}.h5", config)
+        assert done.returncode == 1
+        line = done.stderr.splitlines()[-1]
+        assert line.startswith(
+            f"ERROR: {production[0].parent}/gamma*: no event passes, 26 of 26 are outside the 4 bins of"
+        )
+        assert f"{section}, 500 to 900 TeV" in line
+
+
+def test_energies_that_were_seen_are_named():
+    """As the report of each run has them."""
+    from image_extractor import config
+    from image_extractor.batch import Report
+    from image_extractor.summary import nothing_written
+
+    settings = config.from_keywords({"use_pkl_dict": False})
+    runs = [
+        {"status": "written", "events_read": 4, "dropped_outside_energy_bins": 4, "events_written": 0}
+        | {"energy_seen_min": low, "energy_seen_max": high}
+        for low, high in ((200.0, 300.0), (0.012, 0.05))
+    ]
+    assert nothing_written(Report(runs), settings).endswith("10 TeV (true energies read: 0.012 to 300 TeV)")
+    assert nothing_written(Report([*runs, {"status": "known"}]), settings) == ""
+    assert (
+        nothing_written(Report([*runs, {"status": "written", "events_read": 4, "events_written": 4}]), settings) == ""
+    )
+
+
+def test_files_of_one_name_are_told_apart(production, config, tmp_path):
+    for folder in ("north/a", "south/a", "south/b"):
+        (tmp_path / folder).mkdir(parents=True)
+    shutil.copy(production[0], tmp_path / "north" / "a" / "run.gz")
+    shutil.copy(production[1], tmp_path / "south" / "a" / "run.gz")
+    shutil.copy(production[2], tmp_path / "south" / "b" / "other.simtel")
+    done = run_command(f"{tmp_path}/*/*/*", tmp_path / "o.h5", config, "--jobs", 1)
+    assert done.returncode == 0, done.stderr
+    names = ["north/a/run.gz", "south/a/run.gz", "other.simtel"]
+    assert [line.split()[0] for line in done.stdout.splitlines()[1:4]] == names
+    lines = [line for line in done.stderr.splitlines() if line.startswith("INFO: ")]
+    assert [line.split()[2] for line in lines] == [f"{name}:" for name in names]
+    assert lines[0].endswith("north/a/run.gz: converted: 6 events read, 6 selected")
 
 
 def test_tracebacks_only_with_debug(make_config, tmp_path):

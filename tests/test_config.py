@@ -1,7 +1,9 @@
 """Settings: one spec; what is wrong is said in one line each."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +20,7 @@ def test_generate_validate_and_spec(tmp_path):
     assert config.load(path) == config.defaults()
     lines = path.read_text().splitlines()
     keys = [i for i, line in enumerate(lines) if " = " in line and not line.strip().startswith("#")]
+    keys += [i for i, line in enumerate(lines) if line.strip().startswith("[[") and line.strip().endswith("_of]]")]
     assert len(keys) == len(config.keyword_names())
     assert all(lines[i - 1].strip().startswith("#") for i in keys)  # a comment on every key
     assert run(path, "--mode", "val").returncode == 0
@@ -49,8 +52,31 @@ def test_generate_validate_and_spec(tmp_path):
         ("[energy_bins]\nmin = nan", "f: [energy_bins] min = nan, max = 1.0, bin_size = 0.5: must be finite numbers"),
         ("[energy_recon]\n[[bins]]\nunits = erg", "f: [energy_recon] [[bins]] units = erg: must be one of eV, keV, MeV, "
          "GeV, TeV, PeV"),
-        ("[telescope]\ntype_mode = LTS", "f: [telescope] type_mode = LTS: must be SST, LST, MST, SCT, ALL, a camera's "
-         "name, or several joined by +"),
+        ("[telescope]\ntype_mode = LTS", "f: [telescope] type_mode = LTS: must be SST, LST, MST, SCT, ALL, the name of a "
+         "camera or its optics, or several joined by +"),
+        ("[image]\ndtype = uint16,", "f: [image] dtype = uint16,: the comma makes a list of it: must be one of uint16, "
+         "uint32, int16, int32, float32"),
+        ("mode = gh_class,", "f: mode = gh_class,: the comma makes a list of it: must be one of gh_class, energy_recon"),
+        ("use_pkl_dict = True,", "f: use_pkl_dict = True,: the comma makes a list of it: must be True or False"),
+        ("[image]\nscale_factor = 2,", "f: [image] scale_factor = 2,: the comma makes a list of it: must be a whole "
+         "number from 1 to 100"),
+        ("[telescope]\ntype_mode = LST, MST", "f: [telescope] type_mode = LST, MST: the comma makes a list of it: must be "
+         "SST, LST, MST, SCT, ALL, the name of a camera or its optics, or several joined by +"),
+        ("[image]\n[[mapping_of]]\nSST = axial,", "f: [image] [[mapping_of]] SST = axial,: the comma makes a list of it: "
+         "must be one of shifting, axial, oversampling, nearest, bilinear, bicubic, rebinning"),
+        ("[image]\n[[mapping_of]]\nSST = square", "f: [image] [[mapping_of]] SST = square: must be one of shifting, axial, "
+         "oversampling, nearest, bilinear, bicubic, rebinning"),
+        ("[image]\n[[mapping_of]]\nLTS = axial", "f: [image] [[mapping_of]] LTS: must be SST, LST, MST, SCT, or the name "
+         "of a camera or its optics, a line for each"),
+        ("[image]\n[[shape_of]]\nLST+MST = 90", "f: [image] [[shape_of]] LST+MST: must be SST, LST, MST, SCT, or the name "
+         "of a camera or its optics, a line for each"),
+        ("[image]\n[[mapping_of]]\nSST = axial\nsst = axial", "f: [image] [[mapping_of]] sst and SST are the same: keep "
+         "one"),
+        ("[image]\n[[mapping_of]]\n[[[SST]]]", "f: [image] [[mapping_of]] unknown section [SST]"),
+        ("[image]\n[[mappings_of]]\nSST = axial", "f: [image] unknown section [mappings_of]; did you mean mapping_of?"),
+        ("[calibration]\n[[NeighborPeakWidowSum]]\nwindow_width = 7", "f: [calibration] unknown section "
+         "[NeighborPeakWidowSum], or an extractor that no telescope has; did you mean NeighborPeakWindowSum?"),
+        ("[calibration]\nextractor_of = 3", "f: [calibration] extractor_of must be a section, not a value"),
         ("[telescope]\ntel_ids = 1, 1", "f: [telescope] tel_ids = 1, 1: must be a list of telescope ids such as 1, 2, 5, "
          "each once"),
         ("[preselection_cuts]\nMSCW = 2, 1", "f: [preselection_cuts] MSCW = 2, 1: must be two numbers, low < high, or "
@@ -102,8 +128,6 @@ def test_settings_survive_their_file():
 
 @pytest.mark.parametrize("name", ["test_pytables", "test_pytables_1bin", "lst_mst"])
 def test_example_files(name):
-    from pathlib import Path
-
     settings = config.load(Path(__file__).parents[1] / "aux" / "config" / f"{name}.config")
     image, bins = settings["image"], settings["energy_bins"]
     found = (settings["storage_mode"], image["mode"], image["scale_factor"], settings["telescope"]["type_mode"])
@@ -113,3 +137,65 @@ def test_example_files(name):
         "test_pytables_1bin": ("mapped", "PIXELS_1C", 1, "SCT", -1.0, 1.0, 2.0),
         "lst_mst": ("mapped", "PIXELS_TIMING_2C", 1, "LST+MST", -2.0, 2.0, 1.0),
     }[name]
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_the_first_versions_way_to_run_it(elsewhere, tmp_path):
+    """By the path of the file, where the package's own image_extractor.py is first on Python's path."""
+    root = Path(__file__).parents[1]
+    folder, script = (tmp_path, root / "image_extractor" / "config.py") if elsewhere else (root, None)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+
+    def run(*arguments):
+        command = [sys.executable, str(script or "image_extractor/config.py"), *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, env=environment)
+
+    path, spec = tmp_path / "settings.config", tmp_path / "settings.spec"
+    written = run(path)
+    assert (written.returncode, written.stderr) == (0, f"{path}: written\n")
+    assert path.read_text() == config.default_text()
+    path.write_text("[calibration]\nextractor = Best")
+    checked = run(path, "--mode", "val")
+    assert (checked.returncode, checked.stderr.count("\n")) == (2, 1)
+    assert run(spec, "--mode", "spec").returncode == 0
+    assert spec.read_text() == config.SPEC
+
+
+@pytest.mark.parametrize(
+    ("text", "messages"),
+    [
+        ("[telescope]\ntype_mode = lst+LSTN-design+MSTx_FlashCam+gct", []),
+        ("[telescope]\ntype_mode = NectarCm", ["[telescope] type_mode: NectarCm is no type, camera or optics known here; "
+         "did you mean NectarCam?"]),
+        ("[calibration]\nextractor = Best", ["[calibration] extractor = Best: must be one of BaselineSubtracted"]),
+        ("[calibration]\n[[extractor_of]]\nFlashCm = FlashCam", ["[calibration] [[extractor_of]]: FlashCm is no type",
+         "[calibration] [[extractor_of]] FlashCm = FlashCam: must be one of BaselineSubtracted"]),
+        ("[calibration]\n[[NeighborPeakWindowSum]]\nwindow_width = wide\nwindow_with = 3", [
+            "[calibration] [[NeighborPeakWindowSum]] window_width = wide: must be an int",
+            "[calibration] [[NeighborPeakWindowSum]] unknown key window_with = 3; known here: apply_integration_correction"]),
+    ],
+)  # fmt: skip
+def test_a_check_knows_ctapipes_names(text, messages, tmp_path, caplog):
+    path = tmp_path / "settings.config"
+    path.write_text(text)
+    assert config.main([str(path), "--mode", "val"]) == (2 if messages else 0)
+    expected = [f"{path}: {message}" for message in messages] or [f"{path}: valid"]
+    assert len(caplog.messages) == len(expected)
+    assert all(line.startswith(start) for line, start in zip(caplog.messages, expected, strict=True))
+
+
+def test_settings_of_single_telescopes_survive_their_file():
+    settings = config.from_keywords(
+        {
+            "image_mapping": "bilinear",
+            "image_mapping_of": {"SST": "shifting"},
+            "image_shape_of": {"LST": 96},
+            "calibration_extractor_of": {"FlashCam": "FlashCamExtractor"},
+            "calibration_FlashCamExtractor": {"window_width": 5, "leading_edge_timing": False, "local_weight": 0},
+        }
+    )
+    assert config.loads(config.dumps(settings)) == settings
+    assert settings["calibration"]["FlashCamExtractor"]["leading_edge_timing"] is False
+    # readers of format 1.0 know no such sections
+    assert "_of]]" not in config.dumps(config.defaults())
+    assert config.loads(config.dumps(config.defaults())) == config.defaults()

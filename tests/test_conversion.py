@@ -80,13 +80,62 @@ def check_truth(row, event):
 def test_bright_pixel_is_clipped_and_counted(real, convert, make_config, capsys):
     """history_meta_75 has pixels beyond 655.35 p.e.: in telescope 1 a single one, of 659.56."""
     settings = {"image_mode": "PIXELS_1C", "telescope_type_mode": "LST", "telescope_tel_ids": [1]}
-    (event,) = read_dataset(convert(real("history_meta_75.simtel.zst"), make_config(**settings)))
+    config = make_config(**settings, image_dtype="uint16")
+    (event,) = read_dataset(convert(real("history_meta_75.simtel.zst"), config))
     assert event["pixels"][1].max() == 65535
     assert "clipped pixels: 1;" in capsys.readouterr().out
     config = make_config(**settings, image_dtype="uint32")
     (event,) = read_dataset(convert(real("history_meta_75.simtel.zst"), config, output="uint32.h5"))
     assert event["pixels"][1].max() == 65956
     assert "clipped pixels" not in capsys.readouterr().out
+
+
+def test_negative_charges_are_kept_or_counted(real, convert, make_config, capsys):
+    """More than half of the pixels of a faint event are negative: float32, the default, keeps them, uint16 can't."""
+    path = real("gamma_prod6_tel_event_header_v4.simtel.zst")
+    settings = {"image_mode": "PIXELS_TIMING_2C", "telescope_type_mode": "LST+MST", "image_scale_factor": 1}
+    images = [(dl1.image, dl1.peak_time) for _, event in dl1_events(path) for dl1 in event.dl1.tel.values()]
+    charges, times = (np.concatenate(values) for values in zip(*images, strict=True))
+
+    output = convert(path, make_config(**settings))
+    (event,) = read_dataset(output)
+    total = sum(pixels[0].sum(dtype=np.float64) for pixels in event["pixels"].values())
+    assert total == pytest.approx(charges.sum(dtype=np.float64), abs=0.01)
+    assert total == pytest.approx(303.64, abs=0.01)
+    assert "negative" not in capsys.readouterr().out
+    with tables.open_file(output) as file:
+        run = file.root.Run_Table[0]
+        assert (run["negative_pixels"], run["negative_time_pixels"], run["not_finite_pixels"]) == (0, 0, 0)
+
+    for dtype in ("uint16", "int16"):
+        output = convert(path, make_config(**settings, image_dtype=dtype), output=f"{dtype}.h5")
+        (event,) = read_dataset(output)
+        total = sum(pixels[0].sum(dtype=np.float64) for pixels in event["pixels"].values()) / 100
+        assert total == pytest.approx(6682 if dtype == "uint16" else 303.6, abs=2)
+        n_charges, n_times = (np.count_nonzero(np.round(100.0 * values) < 0) for values in (charges, times))
+        assert n_charges == pytest.approx(0.57 * len(charges), rel=0.01)
+        assert n_times > 0
+        said = capsys.readouterr().out
+        assert (f"pixels of negative charge: {n_charges}, stored as 0" in said) == (dtype == "uint16")
+        assert (f"pixels of negative peak time: {n_times}, stored as 0" in said) == (dtype == "uint16")
+        with tables.open_file(output) as file:
+            run = file.root.Run_Table[0]
+            counted = run["negative_pixels"], run["negative_time_pixels"]
+            assert counted == ((n_charges, n_times) if dtype == "uint16" else (0, 0))
+            assert run["clipped_pixels"] == 0
+
+
+def test_negative_cells_are_counted_where_pixels_are_resampled(real, convert, make_config):
+    settings = {"image_mode": "PIXELS_1C", "telescope_type_mode": "LST+MST", "image_scale_factor": 2}
+    settings |= {"image_mapping": "rebinning", "storage_mode": "mapped", "image_charge_scale": 100.0}
+    path, n_cells = real("gamma_prod6_tel_event_header_v4.simtel.zst"), {}
+    for dtype in ("float32", "uint16"):
+        output = convert(path, make_config(**settings, image_dtype=dtype), output=f"{dtype}.h5")
+        with tables.open_file(output) as file:
+            images = [node[:, ::2, ::2] for node in file.walk_nodes("/", "EArray") if node.nrows]
+            n_cells[dtype] = sum(np.count_nonzero(np.round(100.0 * image) < 0) for image in images)
+            stated = file.root.Run_Table[0]["negative_pixels"]
+    assert stated == n_cells["float32"] > 0
 
 
 def test_telescopes_and_runs_are_described(real, convert, make_config):

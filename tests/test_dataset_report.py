@@ -82,8 +82,9 @@ def test_first_rows_have_units(tmp_path):
 
 def test_real_data(tmp_path, real):
     extractor = ImageExtractor(
-        tmp_path / "real.h5", None, "gh_class", use_pkl_dict=False, telescope_type_mode="LST+MST", storage_mode="mapped"
-    )
+        tmp_path / "real.h5", None, "gh_class", use_pkl_dict=False, telescope_type_mode="LST+MST",
+        storage_mode="mapped", image_dtype="uint16",
+    )  # fmt: skip
     extractor.process_files([real("history_meta_75.simtel.zst")])
     text = run_script("read_data.py", tmp_path / "real.h5").stdout
     assert "1 event, 15 images of 19 telescopes" in text
@@ -92,6 +93,7 @@ def test_real_data(tmp_path, real):
     runs = dict(zip(*lines_from(text, "runs"), strict=True))
     assert (runs["run numbers"], runs["events read"], runs["images"]) == ("4", "1", "15")
     assert int(runs["clipped pixels"]) > 0  # the pixel of 659.6 p.e.
+    assert int(runs["negative pixels"]) == 14561
     checked = run_script("read_data.py", tmp_path / "real.h5", "--check")
     assert (checked.returncode, checked.stderr) == (0, "")
 

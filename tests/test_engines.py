@@ -109,7 +109,7 @@ def many(production, config, tmp_path):
                 begun(i)
                 path = tmp_path / f"run{i}.simtel"
                 path.touch()
-                yield tasks.Conversion(str(path), path, work.part_path(path), None, ())
+                yield tasks.Conversion(str(path), path, work.part_path(path), tasks.Options())
 
         with workspace(tmp_path / "o.h5") as work, engines.Crew(extractor, work.folder, executor, 1) as crew:
             return batch.convert_all(crew, conversions(), n_files, "stop", Progress())

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 
-from image_extractor import config, images
+from image_extractor import cell_loops, config, images, resampling
 
 CAMERAS = ["LSTCam", "NectarCam", "FlashCam", "ASTRICam", "CHEC", "DigiCam", "SCTCam"]
 SQUARE = ["ASTRICam", "CHEC", "SCTCam"]
@@ -203,19 +203,62 @@ def test_pixels_on_no_lattice_are_refused():
 )
 def test_numbers_are_clipped_never_wrapped(values, dtype, scale):
     values, limits = np.array(values, np.float32), np.iinfo(dtype)
-    stored, clipped = images.encode(values, dtype, scale)
-    for value, number, mark in zip(values.tolist(), stored.tolist(), clipped.tolist(), strict=True):
+    stored, marks = images.encode(values, dtype, scale)
+    for value, number, mark in zip(values.tolist(), stored.tolist(), marks.tolist(), strict=True):
         exact = round(value * scale)  # Python's integers have no limits
         assert number == min(max(exact, limits.min), limits.max)
-        assert mark == (exact > limits.max or (limits.min < 0 and exact < limits.min))
+        assert (mark == cell_loops.CLIPPED) == (exact > limits.max or (limits.min < 0 and exact < limits.min))
+        assert (mark == cell_loops.NEGATIVE) == (limits.min == 0 and exact < 0)
 
 
 def test_floats_are_stored_as_they_are():
     values = np.array([-1.5, 1e30, 659.6], np.float32)
-    stored, clipped = images.encode(values, "float32", 100.0)
+    stored, marks = images.encode(values, "float32", 100.0)
     assert stored.dtype == np.float32
     assert np.array_equal(stored, values)
-    assert not clipped.any()
+    assert not marks.any()
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "uint32", "int16", "int32", "float32"])
+def test_what_is_not_finite_is_counted_and_0_in_integers(dtype):
+    geometry = lattice("hexagon", 0, 0.05, 5)
+    section = config.defaults()["image"] | {"mode": "PIXELS_TIMING_2C", "dtype": dtype, "scale_factor": 2}
+    grid = images.pixel_grid(geometry)
+    charge, time = np.random.default_rng(4).uniform(1, 2, (2, 3, geometry.n_pixels)).astype(np.float32)
+    charge[0, :3], charge[0, 3], charge[2, 7] = (np.nan, np.inf, -np.inf), -1, -1e-3
+    time[0, 2:5], time[1, 0] = (np.nan, np.inf, 1), -1
+    made, counts = images.make_images(charge, time, grid, section)
+    assert counts.not_finite.tolist() == [4, 0, 0]
+    assert counts.negative.tolist() == [int(dtype[0] == "u"), 0, 0]  # -0.001 p.e. is 0 at 100 counts each
+    assert counts.negative_time.tolist() == [0, int(dtype[0] == "u"), 0]
+    assert not counts.clipped.any()
+    pixels = made[:, ::2, ::2][:, grid.array_x, grid.array_y]
+    expected = charge if dtype == "float32" else np.where(np.isfinite(charge), np.round(100 * charge), 0)
+    assert np.array_equal(pixels[..., 0], expected.clip(0) if dtype[0] == "u" else expected, equal_nan=True)
+    assert np.array_equal(np.isfinite(pixels[..., 1]), np.isfinite(time) | (dtype != "float32"))
+    if dtype != "float32":
+        assert (pixels[..., 1][~np.isfinite(time)] == 0).all()
+
+
+@pytest.mark.parametrize("mapping", resampling.METHODS)
+@pytest.mark.parametrize("n_images", [1, 17])
+def test_cells_that_touch_a_pixel_that_is_not_finite(mapping, n_images):
+    """They are not finite either, and counted; no other cell of this image or of one beside it is."""
+    geometry = lattice("hexagon", 10, 0.05, 7)
+    grid = images.pixel_grid(geometry, mapping, "auto")
+    section = config.defaults()["image"] | {"mode": "PIXELS_1C", "dtype": "float32", "scale_factor": 1}
+    charge = np.random.default_rng(4).uniform(1, 2, (n_images, geometry.n_pixels)).astype(np.float32)
+    clean, _ = images.make_images(charge, None, grid, section)
+    charge[n_images // 2, 30] = np.nan
+    made, counts = images.make_images(charge, None, grid, section)
+    touched = grid.charge_weights.toarray()[:, 30] != 0
+    expected = clean.reshape(n_images, -1).copy()
+    expected[n_images // 2, touched] = np.nan
+    assert np.array_equal(made.reshape(n_images, -1), expected, equal_nan=True)
+    assert counts.not_finite.tolist() == [touched.sum() if i == n_images // 2 else 0 for i in range(n_images)]
+    made, counts = images.make_images(charge, None, grid, section | {"dtype": "uint16"})
+    assert (made.reshape(n_images, -1)[n_images // 2, touched] == 0).all()
+    assert counts.not_finite[n_images // 2] == touched.sum() > 0
 
 
 @pytest.mark.parametrize("mode", ["PIXELS_1C", "PIXELS_3C", "PIXELS_TIMING_2C", "PIXELS_TIMING_3C"])

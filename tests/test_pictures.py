@@ -67,6 +67,20 @@ def test_panels_hold_what_is_stored(tmp_path, storage_mode, image_mode):
         assert not camera.yaxis_inverted()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "int16", "uint16"])
+def test_titles_say_what_a_sum_leaves_out(tmp_path, dtype):
+    write_dataset(tmp_path / "made.h5", (12, 8), image_dtype=dtype)
+    event = one_event(tmp_path / "made.h5")
+    if dtype == "float32":
+        event.images[0].charge[3] = np.nan
+    texts = [text.get_text() for text in event_figure(event).texts]
+    for number, image in enumerate(event.images):
+        title = f"{image.tel_type} telescope {image.tel_id}, {image.camera.name}, {np.nansum(image.charge):.0f} p.e."
+        title += " as stored, negative charges as 0" if dtype == "uint16" else ""
+        title += ", 1 pixel not finite" if dtype == "float32" and not number else ""
+        assert title in texts
+
+
 def test_pixels_are_drawn_where_the_camera_has_them(tmp_path):
     """Shapes tile the camera: centres at the pixels, no overlap, no hexagon squashed or turned."""
     write_dataset(tmp_path / "made.h5", (12, 8))

@@ -324,12 +324,18 @@ def test_pixels_on_no_lattice_are_refused():
 @pytest.mark.parametrize("order", ["channels_first", "channels_last"])
 def test_values_are_mapped_before_they_are_rounded(method, order):
     geometry = lattice("hexagon", 40.9, 0.05, 6)
-    section = {"mode": "PIXELS_TIMING_3C", "dim_order": order, "scale_factor": 2, "charge_scale": 1.0}
+    section = {
+        "mode": "PIXELS_TIMING_3C",
+        "dim_order": order,
+        "scale_factor": 2,
+        "charge_scale": 1.0,
+        "dtype": "uint16",
+    }
     section = config.defaults()["image"] | section
     charge, time = np.random.default_rng(4).uniform(0, 9, (2, 3, geometry.n_pixels)).astype(np.float32)
     charge[1, 5] = 1e6
     grid = images.pixel_grid(geometry, method)
-    made, n_clipped = images.make_images(charge, time, grid, section)
+    made, counts = images.make_images(charge, time, grid, section)
     made = made if order == "channels_first" else np.moveaxis(made, -1, 1)
     expected = grid.arrays(charge).astype(float).round().clip(0, 65535)
     assert np.array_equal(made[:, 0], np.kron(expected, np.ones((1, 2, 2))))
@@ -337,8 +343,8 @@ def test_values_are_mapped_before_they_are_rounded(method, order):
     assert np.array_equal(made[:, 1], np.kron(expected, np.ones((1, 2, 2))))
     assert not made[:, 2].any()
     # what is counted are cells, not pixels and not the enlarged cells
-    assert n_clipped.tolist() == [0, int((grid.arrays(charge)[1] > 65535.5).sum()), 0]
-    assert n_clipped[1] > 0
+    assert counts.clipped.tolist() == [0, int((grid.arrays(charge)[1] > 65535.5).sum()), 0]
+    assert counts.clipped[1] > 0
 
 
 @pytest.mark.parametrize("mapping", ["shifting", "axial"])

@@ -266,8 +266,10 @@ def test_input_that_changes_while_it_is_read(what, small_runs, config, tmp_path,
             (tmp_path / "other").replace(path)
         return calibrator(self, *arguments)
 
-    calibrator = image_extractor.ImageExtractor._calibrator
-    monkeypatch.setattr(image_extractor.ImageExtractor, "_calibrator", change)
+    from image_extractor import calibration
+
+    calibrator = calibration.Calibrator.__init__
+    monkeypatch.setattr(calibration.Calibrator, "__init__", change)
     with pytest.raises(InputError, match=r"changed while it was read|corrupt|truncated"):
         ImageExtractor.from_config(tmp_path / "o.h5", None, config).process_data(path)
     assert not (tmp_path / "o.h5").exists()

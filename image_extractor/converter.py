@@ -1,0 +1,252 @@
+"""One file in, a part out: its events are selected, calibrated and written."""
+
+import json
+import logging
+import math
+import time
+from pathlib import Path
+
+from . import array_layout, input_files, row_types, simtel, sources, storage, telescopes
+from .calibration import Calibrator
+from .errors import InputError
+from .part import PartWriter
+from .pointing import OwnPointing
+from .selection import EventSelection
+
+log = logging.getLogger(__name__)
+
+#: Counts of Run_Table that are added up over the runs of a file.
+COUNTS = ("events_read", "events_written", "calibration_events", "images", "showers_read", "uses_read")
+COUNT_ENDINGS = ("_pixels",)
+
+
+class _NoPart(Exception):
+    """No part is made of the file; `report` says why."""
+
+    def __init__(self, **report):
+        super().__init__(report["status"])
+        self.report = report
+
+
+class Converter:
+    """Converts files one by one.
+
+    Parameters
+    ----------
+    settings : dict
+    cuts : dict or None
+        The bins_cuts_dict.
+    dictionary, dictionary_sha256 : str
+        Its name and checksum, empty without one.
+    """
+
+    def __init__(self, settings, cuts, dictionary="", dictionary_sha256=""):
+        self._settings, self._cuts = settings, cuts
+        self._dictionary = {"bins_cuts_dict": dictionary, "bins_cuts_dict_sha256": dictionary_sha256}
+
+    def convert(self, data_file, part_path, options, attributes=None, progress=None):
+        """Convert one file to a part: a dataset of its runs alone, which appears whole or not at all.
+
+        Parameters
+        ----------
+        data_file, part_path : str or Path
+        options : tasks.Options
+        attributes : dict, optional
+            Attributes of the part's root, such as a fingerprint.
+        progress : callable, optional
+            Called with the number of events read since the last call, and the fraction of the file read so far.
+
+        Returns
+        -------
+        dict
+            ``status`` ('written', 'known', 'no telescope', 'no shower') and counts.
+
+        Raises
+        ------
+        InputError
+            If the file is damaged, cut short, or can't be calibrated as set.
+        DatasetError
+            If the output holds a run of another file of this name.
+        """
+        given = Path(data_file), Path(part_path), options, attributes or {}, progress
+        try:
+            return self._convert(*given)
+        except OwnPointing:
+            return self._convert(*given, own_pointing=True)
+        except _NoPart as end:
+            return end.report
+
+    def _convert(self, data_file, part_path, options, attributes, progress, own_pointing=False):
+        """Convert one file; raise OwnPointing where events need a column that they were not to have."""
+        start = time.monotonic()
+        with storage.replacing(part_path) as file:
+            report = self._write_part(file, data_file, options, progress, own_pointing)
+            report["seconds"] = time.monotonic() - start
+            storage.set_attributes(file.root, attributes | {"report": json.dumps(report)})
+            return report
+
+    def _write_part(self, file, data_file, options, progress, own_pointing):
+        """Write the runs of a file; returns the report."""
+        fast, part, rows = self._settings["calibration"]["fast"], None, []
+        content = {"file_digest": input_files.digest(data_file)} if data_file.is_file() else {}
+        with simtel.open_runs(data_file, fast, options.on_truncated) as runs:
+            for run in runs:
+                layout = self._layout(run)
+                kind = _kind(layout)
+                if part is None:
+                    self._check_first(run, layout, options)
+                    part, first_kind = PartWriter(file, self._settings, layout, own_pointing), kind
+                elif kind != first_kind:
+                    raise InputError(f"{data_file}: its run {run.obs_id} has other telescopes than the one before it")
+                row = self._write_run(run, layout, part, options, progress, own_pointing)
+                if row is not None:
+                    if not rows:
+                        part.set_pointings(run.pointings)
+                    _log_pointings(run)
+                    rows.append(row | content | self._dictionary | {"max_events": options.max_events or 0})
+                    part.end_run(_columns(rows[-1]))
+                if part.n_events == options.max_events:
+                    break
+            runs.check_unchanged()
+        if not rows:
+            raise _NoPart(status="no shower")
+        part.finish()
+        return _report(rows, layout, part, kind) | {"unmatched": telescopes.unmatched(run.subarray, self._settings)}
+
+    def _layout(self, run):
+        """Return the telescopes and arrays of a run; a camera of a damaged file may be on no lattice."""
+        try:
+            with simtel.reading(run.input_url):
+                return array_layout.describe(run.subarray, self._settings, run.pointing, run.focal_length_choice.name)
+        except InputError as err:
+            message = str(err).removeprefix(f"{run.input_url}: ")
+            raise InputError(f"{run.input_url}: {message}") from err
+
+    def _check_first(self, run, layout, options):
+        """Raise _NoPart if a file need not be read."""
+        if not layout.types:
+            raise _NoPart(status="no telescope", reason=self._nothing_selected(run))
+        if options.known:
+            primary = simtel.first_primary(run.input_url)
+            if options.known.has_run(run.input_url, run.obs_id, primary):
+                raise _NoPart(status="known")
+
+    def _nothing_selected(self, run):
+        """Return in words which telescopes a run has, and which were asked for."""
+        section = self._settings["telescope"]
+        asked = f"type_mode = {section['type_mode']}"
+        if section["tel_ids"]:
+            asked += f" with tel_ids = {', '.join(map(str, section['tel_ids']))}"
+        return f"{simtel.describe_telescopes(run)}, none of {asked}"
+
+    def _write_run(self, run, layout, part, options, progress, own_pointing):
+        """Write the selected events of a run; returns its row of Run_Table, None if it has no shower."""
+        selection = EventSelection(self._settings, self._cuts, run.obs_id)
+        run.select(layout.grids, selection.accepts)
+        before = part.n_events
+        self._write_events(run, selection, part, options.max_events, progress, own_pointing)
+        if run.objects.primary_id == -1:
+            return None
+        # events without data of a selected telescope never come out of the source
+        n_written = part.n_events - before
+        selection.dropped["no_image"] = selection.n_read - sum(selection.dropped.values()) - n_written
+        return {
+            **run.facts(),
+            "events_read": selection.n_read,
+            **{f"dropped_{reason}": n for reason, n in selection.dropped.items()},
+            "calibration_events": run.objects.n_calibration,
+            **part.run_counts(),
+            "energies_seen": selection.energies_seen,
+        }
+
+    def _write_events(self, run, selection, part, max_events, progress, own_pointing):
+        """Calibrate the selected events and hand them to the part."""
+        calibrate = Calibrator(run.subarray, self._settings)
+        n_reported = 0
+        for event in run:
+            with simtel.reading(run.input_url):
+                calibrate(event)
+            dl1 = event.dl1.tel
+            if dl1:
+                shower, index = event.simulation.shower, event.index
+                energy_bin = selection.energy_bin(index.event_id, shower.energy.to_value("TeV"))
+                reconstructed = selection.reconstructed_energy(index.event_id)
+                pointings = {tel_id: run.event_pointings[tel_id] for tel_id in dl1}
+                run.pointings.add(pointings)
+                if not own_pointing and (run.tracking_mode != 0 or run.pointings.elsewhere):
+                    if progress:
+                        progress(-n_reported, 0.0)  # it starts again
+                    raise OwnPointing
+                part.add(energy_bin, (*_truth(index, shower), reconstructed), dl1, pointings)
+            if progress and selection.n_read - n_reported >= 10:
+                progress(selection.n_read - n_reported, run.objects.stream.fraction)
+                n_reported = selection.n_read
+            if part.n_events == max_events:
+                break
+        else:
+            run.check_end()
+        if progress:
+            progress(selection.n_read - n_reported, run.objects.stream.fraction)
+
+
+def _kind(layout):
+    """Return a text that is the same for the same telescopes."""
+    cameras = {name: table for name, (table, _) in layout.cameras.items()}
+    return sources.digest(layout.tel_table, cameras, layout.attributes[row_types.FOCAL_LENGTH_CHOICE])
+
+
+def _log_pointings(run):
+    """Say so if telescopes look elsewhere than the array, or the array where its header does not tell."""
+    found, path = run.pointings, run.input_url
+    if run.tracking_mode != 0:
+        log.warning(
+            "%s: tracking_mode %d: its telescopes follow a point of the sky; the pointing of the array in Run_Table is "
+            "that of its first event written, those of telescopes are in tel_pointing of Events",
+            path, run.tracking_mode,
+        )  # fmt: skip
+    elif found.elsewhere:
+        log.warning(
+            "%s: %d of %d telescopes look elsewhere than the array, up to %.3g degrees: their own pointings are in "
+            "tel_pointing of Events and in Tel_Table",
+            path, len(found.elsewhere), len(found.telescopes), math.degrees(found.largest),
+        )  # fmt: skip
+
+
+def _truth(index, shower):
+    """Return the EVENT_COLUMNS of an event but the reconstructed energy and run_index."""
+    return (
+        index.event_id,
+        index.obs_id,
+        shower.shower_primary_id,
+        shower.core_x.to_value("m"),
+        shower.core_y.to_value("m"),
+        shower.h_first_int.to_value("m"),
+        shower.energy.to_value("TeV"),
+        shower.alt.to_value("rad"),
+        shower.az.to_value("rad"),
+    )
+
+
+def _columns(row):
+    """Return what of a run's facts is in Run_Table."""
+    return {name: value for name, value in row.items() if name != "energies_seen"}
+
+
+def _report(rows, layout, part, kind):
+    """Return what became of a file, plain values: the facts of its first run, counts of all of them added up."""
+    plain = {name: value.item() if hasattr(value, "item") else value for name, value in _columns(rows[0]).items()}
+    for name in plain:
+        if name in COUNTS or name.startswith("dropped_") or name.endswith(COUNT_ENDINGS):
+            plain[name] = int(sum(row[name] for row in rows))
+    seen = [energy for row in rows for energy in row["energies_seen"]]
+    by_type = {short: sum(part.n_images[tel_id] for tel_id in ids) for short, ids in layout.types.items()}
+    return {
+        "status": "written",
+        **plain,
+        "complete": all(row["complete"] for row in rows),
+        "images_by_type": by_type,
+        "telescopes": kind,
+        "runs": [[int(row["run_number"]), int(row["primary"])] for row in rows],
+        "energy_seen_min": min(seen, default=None),
+        "energy_seen_max": max(seen, default=None),
+    }
