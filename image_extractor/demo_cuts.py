@@ -31,9 +31,15 @@ def make_entries(files, bins, seed=0):
     dict
         {(run number, event number): (bin, reconstructed energy in TeV)} of the events inside the bins.
     """
-    entries, file_of = {}, {}
+    return _made(files, bins, seed)[0]
+
+
+def _made(files, bins, seed=0):
+    """Return the dictionary, and the primaries of its files."""
+    entries, file_of, primaries = {}, {}, set()
     for file in files:
-        run_number, energies = true_energies(file)
+        run_number, energies, primary = _true_energies(file)
+        primaries.add(primary)
         if run_number in file_of:
             raise InputError(f"{file}: run {run_number} is that of {file_of[run_number]} too: make two dictionaries")
         file_of[run_number] = file
@@ -43,11 +49,15 @@ def make_entries(files, bins, seed=0):
             energy_bin = int(bins.find(reconstructed))
             if energy_bin >= 0:
                 entries[run_number, event_id] = energy_bin, reconstructed
-    return entries
+    return entries, primaries
 
 
 def true_energies(file):
     """Return the run number of a simtel file and {event_id: true energy in TeV} of its triggered events."""
+    return _true_energies(file)[:2]
+
+
+def _true_energies(file):
     from .simtel import open_run
 
     energies = {}
@@ -61,7 +71,7 @@ def true_energies(file):
         for _ in run:
             pass
         run.check_end()
-        return int(run.obs_id), energies
+        return int(run.obs_id), energies, int(run.objects.primary_id)
 
 
 def main(arguments=None):
@@ -73,8 +83,8 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     try:
         bins = config.EnergyBins(**config.load(options.config)["energy_bins"])
-        entries = make_entries(find_files(options.path), bins)
-        cuts.save(options.output, entries)
+        entries, primaries = _made(find_files(options.path), bins)
+        cuts.save(options.output, entries, primary=primaries.pop() if len(primaries) == 1 else None)
     except (ConfigError, InputError) as err:
         sys.stderr.write(f"image_extractor.demo_cuts: {err}\n")
         return 2

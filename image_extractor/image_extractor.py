@@ -61,21 +61,21 @@ class ImageExtractor:
             raise ConfigError(
                 "a bins_cuts_dict is given but use_pkl_dict = False: set it to True, or leave the file out"
             )
-        self.dictionary_name, self.dictionary_sha256 = "", ""
+        self.dictionary_name, self.dictionary_sha256, self.dictionary_primary = "", "", None
         self.bins_cuts_dict = self._checked_cuts(bins_cuts_dict)
 
     def _checked_cuts(self, given):
         if given is None:
             return None
         if isinstance(given, str | Path):
-            entries = cuts.load(given)
+            entries, self.dictionary_primary = cuts.load_with_primary(given)
             self.dictionary_name, self.dictionary_sha256 = Path(given).name, cuts.sha256(given)
         else:
             entries = cuts.check(given)
             self.dictionary_name, self.dictionary_sha256 = "dict", cuts.sha256_of(entries)
         if self.settings["mode"] == "gh_class":
             name = self.dictionary_name if isinstance(given, dict) else given
-            cuts.check_bins(entries, config.energy_bins(self.settings).n_bins, name)
+            cuts.check_bins(entries, config.energy_bins(self.settings), name)
         return entries
 
     # -- what the command runs ---------------------------------------------------------------------
@@ -181,12 +181,15 @@ class ImageExtractor:
             layout = self._layout(run)
             if not layout.types:
                 return {"status": "no telescope", "reason": self._nothing_selected(run)}
-            selection = EventSelection(self.settings, self.bins_cuts_dict, run.obs_id)
+            check = self._dictionary_check(data_file)
+            selection = EventSelection(self.settings, self.bins_cuts_dict, run.obs_id, check)
             run.select(layout.grids, selection.accepts)
             with contextlib.suppress(_NoShower), storage.replacing(part_path) as file:
                 part = PartWriter(file, self.settings, layout)
                 self._write_events(run, selection, part, max_events, progress)
                 run.check_unchanged()
+                if check:
+                    check.finish()
                 part.flush()  # what is counted is written
                 row = {**run.facts(), **self._counts(run, selection, part)}
                 part.finish(row)
@@ -195,6 +198,13 @@ class ImageExtractor:
                 storage.set_attributes(file.root, (attributes or {}) | {"report": json.dumps(report)})
                 return report
         return {"status": "no shower"}
+
+    def _dictionary_check(self, data_file):
+        from .dictionary_check import DictionaryCheck
+
+        if self.bins_cuts_dict is None:
+            return None
+        return DictionaryCheck(data_file, self.dictionary_name, self.dictionary_primary)
 
     def _nothing_selected(self, run):
         """Return in words which telescopes a run has, and which were asked for."""

@@ -18,6 +18,8 @@ class EventSelection:
     cuts : dict or None
         {(run number, event number): (bin, reconstructed energy in TeV)}; None keeps every event.
     run_number : int
+    check : DictionaryCheck, optional
+        Shown every shower event.
 
     Attributes
     ----------
@@ -27,7 +29,8 @@ class EventSelection:
         Number of events dropped, by reason.
     """
 
-    def __init__(self, settings, cuts, run_number):
+    def __init__(self, settings, cuts, run_number, check=None):
+        self._check = check
         self._recon = settings["mode"] == "energy_recon"
         self._gamma_only = self._recon and settings["energy_recon"]["gamma_only"]
         self._bins = config.energy_bins(settings)
@@ -43,6 +46,8 @@ class EventSelection:
         shower : sim_telarray's MC shower as eventio parses it: primary_id, energy in TeV
         """
         self.n_read += 1
+        if self._check:
+            self._check.add(shower, self._cuts.get((self._run_number, event_id), (0, None))[1])
         reason = self._reason(event_id, shower)
         if reason:
             self.dropped[reason] += 1
