@@ -25,14 +25,18 @@ SECONDS, SECONDS_PER_MB = 5, 2
 
 
 def load_pickle(path):
-    """Return the checked entries of a pickle as a structured array of `cuts.DTYPE`; raise ConfigError if refused."""
+    """Return the checked entries of a pickle as a structured array of `cuts.DTYPE`, and the primary or None.
+
+    Raises ConfigError if it is refused.
+    """
     root = str(Path(__file__).parents[1])
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))}
     environment |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-P", "-m", __name__, os.fspath(path)]
     ended = subprocess.run(command, capture_output=True, env=environment, stdin=subprocess.DEVNULL, check=False)
     if ended.returncode == 0:
-        return np.load(io.BytesIO(ended.stdout), allow_pickle=False)
+        output = io.BytesIO(ended.stdout)
+        return np.load(output, allow_pickle=False), json.loads(output.read())
     try:
         reason = json.loads(ended.stdout)
     except ValueError:
@@ -59,8 +63,10 @@ def main(path):
     """Write the array, or why there is none, to stdout."""
     try:
         _confine(Path(path).stat().st_size)
-        entries = cuts.check(cuts.unpickled(path), path)
+        entries, primary = cuts.unpickled(path)
+        entries = cuts.check(entries, path)
         np.save(sys.stdout.buffer, cuts.as_array(entries))
+        sys.stdout.buffer.write(json.dumps(primary).encode())
         sys.stdout.buffer.flush()
     except ConfigError as err:
         sys.stdout.write(json.dumps(str(err)))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from . import array_layout, input_files, row_types, simtel, sources, storage, telescopes
 from .calibration import Calibrator
+from .dictionary_check import DictionaryCheck
 from .errors import InputError
 from .part import PartWriter
 from .pointing import OwnPointing
@@ -38,10 +39,12 @@ class Converter:
         The bins_cuts_dict.
     dictionary, dictionary_sha256 : str
         Its name and checksum, empty without one.
+    dictionary_primary : int or None
+        Of which primary it says that it is.
     """
 
-    def __init__(self, settings, cuts, dictionary="", dictionary_sha256=""):
-        self._settings, self._cuts = settings, cuts
+    def __init__(self, settings, cuts, dictionary="", dictionary_sha256="", dictionary_primary=None):
+        self._settings, self._cuts, self._primary = settings, cuts, dictionary_primary
         self._dictionary = {"bins_cuts_dict": dictionary, "bins_cuts_dict_sha256": dictionary_sha256}
 
     def convert(self, data_file, part_path, options, attributes=None, progress=None):
@@ -141,12 +144,15 @@ class Converter:
 
     def _write_run(self, run, layout, part, options, progress, own_pointing):
         """Write the selected events of a run; returns its row of Run_Table, None if it has no shower."""
-        selection = EventSelection(self._settings, self._cuts, run.obs_id)
+        check = self._dictionary_check(run)
+        selection = EventSelection(self._settings, self._cuts, run.obs_id, check)
         run.select(layout.grids, selection.accepts)
         before = part.n_events
         self._write_events(run, selection, part, options.max_events, progress, own_pointing)
         if run.objects.primary_id == -1:
             return None
+        if check:
+            check.finish()
         # events without data of a selected telescope never come out of the source
         n_written = part.n_events - before
         selection.dropped["no_image"] = selection.n_read - sum(selection.dropped.values()) - n_written
@@ -158,6 +164,11 @@ class Converter:
             **part.run_counts(),
             "energies_seen": selection.energies_seen,
         }
+
+    def _dictionary_check(self, run):
+        if self._cuts is None:
+            return None
+        return DictionaryCheck(run.input_url, self._dictionary["bins_cuts_dict"], self._primary)
 
     def _write_events(self, run, selection, part, max_events, progress, own_pointing):
         """Calibrate the selected events and hand them to the part."""

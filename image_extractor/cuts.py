@@ -19,6 +19,7 @@ import numpy as np
 from . import __version__
 from .errors import ConfigError
 from .input_files import is_hdf5
+from .primaries import primary_name
 
 FORMATS = ("pickle", "hdf5")
 
@@ -32,6 +33,12 @@ COLUMNS = (
 )
 DTYPE = np.dtype([(name, kind) for name, kind, *_ in COLUMNS])
 SOURCES_NODE = "source_files"
+
+#: Key of what stands behind the dictionary of a pickle.
+MARK = "image_extractor"
+
+#: Relative error of energies that were rounded, as to float32, at the edge of a bin.
+ROUNDING = 1e-6
 
 BLOCK_ROWS = 100_000
 
@@ -99,13 +106,18 @@ def load(path):
     ConfigError
         If it can't be read, holds anything but plain values, or has a wrong entry, which is named.
     """
+    return load_with_primary(path)[0]
+
+
+def load_with_primary(path):
+    """As :func:`load`; returns the dictionary and the primary whose events it has, None if the file does not say."""
     try:
         if is_hdf5(path):
-            return _load_table(path)
+            return _load_table(path), _primary_of_table(path)
         from .confined import load_pickle
 
-        rows = load_pickle(path)
-        return _entries(rows)
+        rows, primary = load_pickle(path)
+        return _entries(rows), primary
     except ConfigError:
         raise
     except OSError as err:
@@ -115,15 +127,37 @@ def load(path):
 
 
 def unpickled(path):
-    """Return what a pickle holds if that is plain values; a hostile one may take all memory, or end the interpreter."""
+    """Return what a pickle holds if that is plain values, and the primary or None.
+
+    A hostile one may take all memory, or end the interpreter.
+    """
     try:
         with Path(path).open("rb") as file:
-            return _Unpickler(file).load()
+            return _Unpickler(file).load(), _primary_behind(file)
     except _Refused as err:
         raise ConfigError(f"{path}: refused as a bins_cuts_dict: {err}") from err
     except Exception as err:  # a broken pickle raises errors of almost any kind
         reason = f"neither a pickle nor HDF5, or damaged: {_reason(err)}"
         raise ConfigError(f"{path}: refused as a bins_cuts_dict: {reason}") from err
+
+
+def _primary_behind(file):
+    """Return the primary that a pickle of its own behind the dictionary's tells, None if there is none.
+
+    pickle.load reads the first one only: other readers see a dictionary.
+    """
+    if not file.peek(1):
+        return None
+    description = _Unpickler(file).load()
+    if not isinstance(description, dict) or description.get(MARK) != NODE:
+        return None
+    return _checked_primary(description.get("primary"))
+
+
+def _checked_primary(primary):
+    if not _is_integer(primary) or abs(primary) >= LARGEST_BIN:
+        raise _Refused(f"its primary {_shown(primary)} is no number of a particle")
+    return int(primary)
 
 
 def as_array(entries):
@@ -168,6 +202,15 @@ def _table_blocks(path):
             yield table.read(start, start + BLOCK_ROWS)
 
 
+def _primary_of_table(path):
+    """Return the primary that an HDF5 dictionary tells, None if it does not."""
+    from .storage import PlainFile
+
+    with PlainFile(path, "r") as file:
+        attributes = file.root._f_get_child(NODE)._v_attrs
+        return _checked_primary(attributes["primary"]) if "primary" in attributes else None
+
+
 def _twice(entries, rows):
     """Return the first key of a block that came before."""
     seen = set()
@@ -193,16 +236,39 @@ def check(entries, name="bins_cuts_dict"):
     return checked
 
 
-def check_bins(entries, n_bins, name="bins_cuts_dict"):
-    """Raise ConfigError, naming the key, if an entry's bin is not among the configured ones."""
-    for key, (energy_bin, _) in entries.items():
-        if energy_bin >= n_bins:
-            raise ConfigError(
-                f"{name}: {key}: bin {energy_bin} is not among the {n_bins} of [energy_bins], 0 to {n_bins - 1}"
-            )
+def check_bins(entries, bins, name="bins_cuts_dict"):
+    """Raise ConfigError, naming the first wrong entry, unless all bins and energies fit the configured ones.
+
+    entries : dict, checked
+    bins : EnergyBins
+    """
+    rows = as_array(entries)
+    outside = rows["bin"] >= bins.n_bins
+    if outside.any():
+        key, energy_bin, _ = _first_entry(rows, outside)
+        raise ConfigError(
+            f"{name}: {key}: bin {energy_bin} is not among the {bins.n_bins} of [energy_bins], 0 to {bins.n_bins - 1}"
+        )
+    energy = rows["reconstructed_energy"]
+    with np.errstate(over="ignore"):
+        nearby = [bins.find(energy * factor) == rows["bin"] for factor in (1, 1 - ROUNDING, 1 + ROUNDING)]
+    wrong = ~np.logical_or.reduce(nearby)
+    if wrong.any():
+        key, energy_bin, energy = _first_entry(rows, wrong)
+        edges = bins.describe(energy_bin)
+        raise ConfigError(
+            f"{name}: {key}: {energy:.6g} TeV is not in bin {energy_bin} of [energy_bins], {edges}; "
+            f"so are {np.count_nonzero(wrong)} of {len(rows)} entries: must be TeV, and in the bins it was made with"
+        )
 
 
-def save(path, entries, file_format="pickle", attributes=None, sources=()):
+def _first_entry(rows, marked):
+    """Return key, bin and energy of the first row that is marked."""
+    *key, energy_bin, energy = rows[np.argmax(marked)].tolist()
+    return tuple(key), energy_bin, energy
+
+
+def save(path, entries, file_format="pickle", attributes=None, sources=(), primary=None):
     """Write a bins_cuts_dict, whole or not at all.
 
     Parameters
@@ -216,6 +282,8 @@ def save(path, entries, file_format="pickle", attributes=None, sources=()):
         {name: str, int or float} that an HDF5 file keeps beside its version, time and source files.
     sources : iterable of str or Path, optional
         Names of the files that the entries come from; an HDF5 file keeps them.
+    primary : int, optional
+        Whose events these are, by sim_telarray's numbers; a file of either format keeps it.
 
     Raises
     ------
@@ -226,10 +294,11 @@ def save(path, entries, file_format="pickle", attributes=None, sources=()):
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         if file_format == "hdf5":
-            _write_table(part, entries, attributes or {}, sources)
+            named = {} if primary is None else {"primary": primary, "primary_name": primary_name(primary)}
+            _write_table(part, entries, (attributes or {}) | named, sources)
             _verify_table(part, entries)
         else:
-            _write_pickle(part, entries)
+            _write_pickle(part, entries, primary)
         with part.open("rb") as file:
             os.fsync(file.fileno())
         part.replace(path)
@@ -239,12 +308,14 @@ def save(path, entries, file_format="pickle", attributes=None, sources=()):
         part.unlink(missing_ok=True)
 
 
-def _write_pickle(path, entries):
+def _write_pickle(path, entries, primary):
     with path.open("wb") as file:
         pickler = pickle.Pickler(file, protocol=4)
         # no two entries share an object: remembering each of them takes more memory than the dictionary
         pickler.fast = True
         pickler.dump(entries)
+        if primary is not None:
+            pickle.dump({MARK: NODE, "primary": primary}, file, protocol=4)
 
 
 def _write_table(path, entries, attributes, sources):

@@ -31,25 +31,31 @@ def make_entries(files, bins, seed=0):
     dict
         {(run number, event number): (bin, reconstructed energy in TeV)} of the events inside the bins.
     """
-    entries, file_of = {}, {}
+    return _made(files, bins, seed)[0]
+
+
+def _made(files, bins, seed=0):
+    """Return the dictionary, and the primaries of its files."""
+    entries, file_of, primaries = {}, {}, set()
     for file in files:
-        for run_number, energies in true_energies(file):
+        for run_number, energies, primary in true_energies(file):
             if run_number in file_of:
                 raise InputError(
                     f"{file}: run {run_number} is that of {file_of[run_number]} too: make two dictionaries"
                 )
             file_of[run_number] = file
+            primaries.add(primary)
             for event_id, energy in energies.items():
                 error = np.random.default_rng([seed, run_number, event_id]).normal(0, ENERGY_RESOLUTION)
                 reconstructed = float(energy * np.exp(error))
                 energy_bin = int(bins.find(reconstructed))
                 if energy_bin >= 0:
                     entries[run_number, event_id] = energy_bin, reconstructed
-    return entries
+    return entries, primaries
 
 
 def true_energies(file):
-    """Yield the run number and {event_id: true energy in TeV} of the triggered events of each run of a simtel file."""
+    """Yield run number, {event_id: true energy in TeV} of the triggered events, and primary of each run of a file."""
     from .simtel import open_runs
 
     with open_runs(file) as runs:
@@ -64,7 +70,7 @@ def true_energies(file):
             for _ in run:
                 pass
             run.check_end()
-            yield int(run.obs_id), energies
+            yield int(run.obs_id), energies, int(run.objects.primary_id)
 
 
 def main(arguments=None):
@@ -76,8 +82,8 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     try:
         bins = config.EnergyBins(**config.load(options.config)["energy_bins"])
-        entries = make_entries(find_files(options.path), bins)
-        cuts.save(options.output, entries)
+        entries, primaries = _made(find_files(options.path), bins)
+        cuts.save(options.output, entries, primary=primaries.pop() if len(primaries) == 1 else None)
     except (ConfigError, InputError) as err:
         sys.stderr.write(f"image_extractor.demo_cuts: {err}\n")
         return 2

@@ -46,6 +46,12 @@ class EnergyBins:
         """Edges in the units and scale of the bins, float array (n_bins + 1,)."""
         return np.linspace(self.min, self.max, self.n_bins + 1)
 
+    def describe(self, index):
+        """Return a bin in words, such as [0.1, 0.3162) TeV."""
+        edges = self.edges[index : index + 2]
+        low, high = 10.0**edges if self.scale == "log10" else edges
+        return f"[{low:.4g}, {high:.4g}) {self.units}"
+
     def find(self, energy):
         """Return the bin of each energy, -1 outside all bins.
 

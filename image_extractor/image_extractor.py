@@ -54,21 +54,21 @@ class ImageExtractor:
             raise ConfigError(
                 "a bins_cuts_dict is given but use_pkl_dict = False: set it to True, or leave the file out"
             )
-        self.dictionary_name, self.dictionary_sha256 = "", ""
+        self.dictionary_name, self.dictionary_sha256, self.dictionary_primary = "", "", None
         self.bins_cuts_dict = self._checked_cuts(bins_cuts_dict)
 
     def _checked_cuts(self, given):
         if given is None:
             return None
         if isinstance(given, str | Path):
-            entries = cuts.load(given)
+            entries, self.dictionary_primary = cuts.load_with_primary(given)
             self.dictionary_name, self.dictionary_sha256 = Path(given).name, cuts.sha256(given)
         else:
             entries = cuts.check(given)
             self.dictionary_name, self.dictionary_sha256 = "dict", cuts.sha256_of(entries)
         if self.settings["mode"] == "gh_class":
             name = self.dictionary_name if isinstance(given, dict) else given
-            cuts.check_bins(entries, config.energy_bins(self.settings).n_bins, name)
+            cuts.check_bins(entries, config.energy_bins(self.settings), name)
         return entries
 
     # -- what the command runs ---------------------------------------------------------------------
@@ -142,7 +142,8 @@ class ImageExtractor:
         """Convert one file to a part; see :meth:`image_extractor.converter.Converter.convert`."""
         from .converter import Converter
 
-        converter = Converter(self.settings, self.bins_cuts_dict, self.dictionary_name, self.dictionary_sha256)
+        dictionary = self.dictionary_name, self.dictionary_sha256, self.dictionary_primary
+        converter = Converter(self.settings, self.bins_cuts_dict, *dictionary)
         return converter.convert(data_file, part_path, options, attributes, progress)
 
 

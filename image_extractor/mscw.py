@@ -4,6 +4,7 @@ Only the branches that a cut needs are read, by name (some versions book names t
 block, so that memory does not grow with the files.
 """
 
+import argparse
 import bisect
 import contextlib
 import os
@@ -19,10 +20,17 @@ from .energy_bins import EnergyBins
 from .errors import ConfigError, InputError, one_line
 from .input_files import find_files
 from .preselection import ENERGY, EVENT, RUN, CutFlow, branches_of, cut_flow_table, preselection_cuts, select, total
+from .primaries import primary_id, primary_name
 
 TREE = "data"
 
 BLOCK_ROWS = 200_000
+
+#: The branch that is meant for the primary, by sim_telarray's numbers, and what it holds where nobody filled it.
+PRIMARY, NO_PRIMARY = "MCprimary", -99
+
+#: Branches of whole numbers.
+WHOLE = (RUN, EVENT, PRIMARY)
 
 
 # -- reading --------------------------------------------------------------------------------------
@@ -98,10 +106,10 @@ def _check_branch(uproot, path, tree, name):
         )
         raise InputError(f"{path}: tree '{TREE}' has no branch {name}; {hint}")
     kind = tree[name].interpretation
-    allowed = "iu" if name in (RUN, EVENT) else "iufb"
+    allowed = "iu" if name in WHOLE else "iufb"
     is_scalar = isinstance(kind, uproot.AsDtype) and kind.to_dtype.shape == () and kind.to_dtype.fields is None
     if not is_scalar or kind.to_dtype.kind not in allowed:
-        wanted = "a whole number" if name in (RUN, EVENT) else "one number"
+        wanted = "a whole number" if name in WHOLE else "one number"
         raise InputError(f"{path}: branch {name} is {tree[name].typename}, must be {wanted} per event")
 
 
@@ -122,6 +130,18 @@ def read_blocks(path, branches, block_rows=BLOCK_ROWS):
             if block is None:
                 return
             yield block
+
+
+def primaries_of(path):
+    """Return the primaries that a mscw file knows of its events: none, for all versions so far store NO_PRIMARY."""
+    found = set()
+    with open_tree(path, []) as tree:
+        if PRIMARY not in {branch.name for branch in tree.branches}:
+            return found
+        _check_branch(_uproot(), path, tree, PRIMARY)
+    for block in read_blocks(path, [PRIMARY]):
+        found.update(np.unique(block[PRIMARY]).tolist())
+    return found - {NO_PRIMARY}
 
 
 def count_events(files, branches):
@@ -232,9 +252,22 @@ def _parser():
         default="pickle",
         help="hdf5: a table that is safe to pass around; the converter reads either (default: pickle)",
     )
+    parser.add_argument(
+        "--primary",
+        metavar="NAME_OR_ID",
+        type=_primary,
+        help="whose events these are: gamma, proton, ... or sim_telarray's number; the converter refuses other files",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace OUTPUT if it exists")
     parser.add_argument("--debug", action="store_true", help="show the cut flow of each file, and tracebacks")
     return parser
+
+
+def _primary(word):
+    try:
+        return primary_id(word)
+    except ValueError as err:
+        raise argparse.ArgumentTypeError(err) from None
 
 
 def main(arguments=None):
@@ -255,7 +288,7 @@ def main(arguments=None):
     return 0
 
 
-def prepare(mscw_files, output, config_path, file_format="pickle", overwrite=False, debug=False):
+def prepare(mscw_files, output, config_path, file_format="pickle", primary=None, overwrite=False, debug=False):
     """Do what the command does: read, write, print the cut flow.
 
     Raises
@@ -268,7 +301,8 @@ def prepare(mscw_files, output, config_path, file_format="pickle", overwrite=Fal
     files = find_files(mscw_files)
     _check_output(output, [*files, config_path], overwrite)
     entries, flows = _build_with_progress(files, settings)
-    cuts.save(output, entries, file_format, _attributes(settings), flows)
+    primary = _known_primary(files, primary)
+    cuts.save(output, entries, file_format, _attributes(settings), flows, primary)
     if debug and len(flows) > 1:
         for path, flow in flows.items():
             sys.stdout.write(cut_flow_table(flow, settings, f"cut flow of {path}") + "\n")
@@ -276,7 +310,20 @@ def prepare(mscw_files, output, config_path, file_format="pickle", overwrite=Fal
     sys.stdout.write(cut_flow_table(total(flows.values()), settings, title))
     if not entries:
         sys.stdout.write("warning: no event passes the cuts and is in a bin: the dictionary is empty\n")
-    sys.stdout.write(f"{output}: {len(entries):,} events written\n")
+    of = "" if primary is None else f" of {primary_name(primary)}"
+    sys.stdout.write(f"{output}: {len(entries):,} events{of} written\n")
+
+
+def _known_primary(files, given):
+    """Return the primary of all events of the files, None if nobody says; raise InputError if there are several."""
+    found = {} if given is None else {given: "--primary"}
+    for path in files:
+        for primary in primaries_of(path):
+            found.setdefault(primary, path)
+    if len(found) > 1:
+        listed = " and ".join(f"{primary_name(primary)} ({where})" for primary, where in found.items())
+        raise InputError(f"{files[0]}: events of {listed}: build one dictionary per particle type")
+    return next(iter(found), None)
 
 
 def _build_with_progress(files, settings):

@@ -187,7 +187,7 @@ def cut_flow_table(flow, settings, title):
         lines.append(_row(f"{cut.name} {_range(cut)}", n, _share(n, flow), failed))
     bins = EnergyBins(**settings["energy_bins"])
     for index, n in enumerate(flow.bins.tolist()):
-        lines.append(_row(f"bin {index}: {_energies(bins, index)}", n, _share(n, flow)))
+        lines.append(_row(f"bin {index}: {bins.describe(index)}", n, _share(n, flow)))
     lines.append(_row("outside all bins", flow.outside, _share(flow.outside, flow)))
     lines.append("failed: events that this cut removed because a reconstruction failed (-99, -9999 or NaN)")
     return "\n".join([*lines, *_notes(flow)]) + "\n"
@@ -208,12 +208,6 @@ def _range(cut):
     low = "[-inf" if cut.low is None else f"[{cut.low:g}"
     high = "inf)" if cut.high is None else f"{cut.high:g})"
     return f"{low}, {high}" + (f" of {', '.join(cut.branches)}" if len(cut.branches) > 1 else "")
-
-
-def _energies(bins, index):
-    edges = bins.edges[index : index + 2]
-    low, high = 10.0**edges if bins.scale == "log10" else edges
-    return f"[{low:.4g}, {high:.4g}) {bins.units}"
 
 
 def _notes(flow):

@@ -17,6 +17,20 @@ NAMES = {
 }
 
 
+def primary_id(word):
+    """Return the number of a primary by its name or number; raise ValueError, with what is known, for another word."""
+    numbers = {name: number for number, name in NAMES.items()}
+    if word.lower() in numbers:
+        return numbers[word.lower()]
+    try:
+        number = int(word)
+    except ValueError:
+        raise ValueError(f"{word}: must be {', '.join(numbers)}, or sim_telarray's number of another") from None
+    if abs(number) >= 2**31:
+        raise ValueError(f"{word}: is no number of a particle")
+    return number
+
+
 def primary_name(primary_id):
     """Return the name of a primary, such as 'proton'; 'primary 999' where it has none."""
     return NAMES.get(int(primary_id), f"primary {int(primary_id)}")

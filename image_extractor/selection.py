@@ -18,6 +18,8 @@ class EventSelection:
     cuts : dict or None
         {(run number, event number): (bin, reconstructed energy in TeV)}; None keeps every event.
     run_number : int
+    check : DictionaryCheck, optional
+        Shown every shower event.
 
     Attributes
     ----------
@@ -29,7 +31,8 @@ class EventSelection:
         Lowest and highest true energy of the events read [TeV]; empty before the first.
     """
 
-    def __init__(self, settings, cuts, run_number):
+    def __init__(self, settings, cuts, run_number, check=None):
+        self._check = check
         self._recon = settings["mode"] == "energy_recon"
         self._gamma_only = self._recon and settings["energy_recon"]["gamma_only"]
         self._bins = config.energy_bins(settings)
@@ -48,6 +51,8 @@ class EventSelection:
         self.n_read += 1
         energies = (*self.energies_seen, float(shower["energy"]))
         self.energies_seen = min(energies), max(energies)
+        if self._check:
+            self._check.add(shower, self._cuts.get((self._run_number, event_id), (0, None))[1])
         reason = self._reason(event_id, shower)
         if reason:
             self.dropped[reason] += 1

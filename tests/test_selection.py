@@ -2,6 +2,7 @@
 
 import os
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -45,7 +46,8 @@ def all_events(production, convert, make_config):
 @pytest.mark.parametrize("spelling", ["positional", "option"])
 def test_dictionary_decides(spelling, production, all_events, convert, make_config, tmp_path):
     kept = [event["event_number"] for event in all_events[::3]]
-    entries = {(10, int(number)): (i % 2, 0.5 + i) for i, number in enumerate(kept)} | {(99, 100): (0, 1.0)}
+    # bins are 0.001 to 3.16 and to 10,000 TeV
+    entries = {(10, int(number)): (i % 2, 0.5 + 5 * (i % 2)) for i, number in enumerate(kept)} | {(99, 100): (0, 1.0)}
     dictionary = write_dictionary(tmp_path / "cuts.pkl", entries)
     config = make_config(use_pkl_dict=True, telescope_type_mode="ALL", energy_bins_bin_size=3.5)
     options = [dictionary] if spelling == "positional" else ["--bins_cuts_dict", dictionary]
@@ -71,7 +73,7 @@ def test_dropped_events_are_never_calibrated(production, all_events, make_config
 
     monkeypatch.setattr(CameraCalibrator, "__call__", spy)
     kept = int(all_events[4]["event_number"])
-    extractor = ImageExtractor(tmp_path / "o.h5", {(10, kept): (0, 1.0)}, "gh_class", telescope_type_mode="ALL")
+    extractor = ImageExtractor(tmp_path / "o.h5", {(10, kept): (2, 1.0)}, "gh_class", telescope_type_mode="ALL")
     extractor.process_data(production[2])
     assert calibrated == [kept]
 
@@ -158,13 +160,47 @@ def test_wrong_entries_are_named(entries, message, tmp_path):
         ImageExtractor(tmp_path / "o.h5", write_dictionary(tmp_path / "cuts.pkl", entries), "gh_class")
 
 
+def test_energies_outside_their_bins_are_refused(tmp_path):
+    """Of bins that changed since, or of other units: the first wrong entry is named."""
+    bins = {"energy_bins_min": -1, "energy_bins_max": 1, "energy_bins_bin_size": 0.5}
+    edges = 10.0 ** np.arange(-1, 1.1, 0.5)
+    right = {(1, 100 + 2 * i + j): (i, energy) for i in range(4) for j, energy in enumerate(
+        (float(np.float32(edges[i])) * (1 - 2e-7), float(np.float32(edges[i + 1])) * (1 + 2e-7)))}  # fmt: skip
+    assert len(right) == 8
+    ImageExtractor(tmp_path / "o.h5", right, "gh_class", **bins)  # what was rounded to float32 at an edge is right
+    path = write_dictionary(tmp_path / "cuts.pkl", right | {(7, 300): (1, 3.3), (7, 400): (0, 2.0)})
+    with pytest.raises(ConfigError) as error:
+        ImageExtractor(tmp_path / "o.h5", path, "gh_class", **bins)
+    assert str(error.value) == (
+        f"{path}: (7, 300): 3.3 TeV is not in bin 1 of [energy_bins], [0.3162, 1) TeV; so are 2 of 10 entries: "
+        "must be TeV, and in the bins it was made with"
+    )
+    in_gev = {key: (index, 1000 * energy) for key, (index, energy) in right.items()}
+    with pytest.raises(ConfigError, match=r"\(1, 100\): 100 TeV is not in bin 0 .* 8 of 8 entries"):
+        ImageExtractor(tmp_path / "o.h5", in_gev, "gh_class", **bins)
+    with pytest.raises(ConfigError, match=r"\(1, 2\): 0 TeV is not in bin 0"):
+        ImageExtractor(tmp_path / "o.h5", {(1, 2): (0, 0.0)}, "gh_class", **bins)
+    # bins of other units, the same energies
+    units = {"energy_bins_units": "GeV", "energy_bins_min": 2, "energy_bins_max": 4, "energy_bins_bin_size": 0.5}
+    ImageExtractor(tmp_path / "o.h5", right, "gh_class", **units)
+    # the label is a bin of the true energy there, the dictionary's is not used
+    ImageExtractor(tmp_path / "o.h5", path, "energy_recon", **bins)
+
+
+@pytest.mark.parametrize("name", ["bins_cuts_dict", "bins_cuts_dict_1bin"])
+def test_the_examples_fit(name, tmp_path):
+    aux = Path(__file__).parents[1] / "aux"
+    config = aux / "config" / f"{name.replace('bins_cuts_dict', 'test_pytables')}.config"
+    ImageExtractor.from_config(tmp_path / "o.h5", aux / "bins_cuts_dict" / f"{name}.pkl", config)
+
+
 @pytest.mark.parametrize("protocol", range(6))
 def test_numpy_scalars_are_admitted(protocol, tmp_path):
-    entries = {(np.int32(1), np.int64(100)): (np.int16(1), np.float32(0.5)), (1, 200): (np.uint8(0), np.float64(2))}
+    entries = {(np.int32(1), np.int64(100)): (np.int16(1), np.float32(0.5)), (1, 200): (np.uint8(2), np.float64(2))}
     path = tmp_path / "cuts.pkl"
     path.write_bytes(pickle.dumps(entries, protocol))
     extractor = ImageExtractor(tmp_path / "o.h5", path, "gh_class")
-    assert extractor.bins_cuts_dict == {(1, 100): (1, 0.5), (1, 200): (0, 2.0)}
+    assert extractor.bins_cuts_dict == {(1, 100): (1, 0.5), (1, 200): (2, 2.0)}
     assert {type(x) for pair in extractor.bins_cuts_dict.items() for x in (*pair[0], *pair[1])} == {int, float}
 
 
