@@ -4,6 +4,8 @@ Rows are looked at in blocks, so memory does not grow with them, but for 8 bytes
 image, which is what it takes to find those that are there twice.
 """
 
+import os
+
 import numpy as np
 
 from . import config, images, row_types, storage
@@ -221,7 +223,7 @@ class RunCounts:
         dropped = [name for name in self._table.dtype.names if name.startswith("dropped_")]
         seen = set()
         for row in self._table:
-            name = row["file_name"].decode(), int(row["run_number"]), int(row["primary"])
+            name = os.fsdecode(row["file_name"]), int(row["run_number"]), int(row["primary"])
             where = f"/Run_Table: {name[0]}, {_run(*name[1:])}"
             if name in seen:
                 yield f"{where}: is there twice"

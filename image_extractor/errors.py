@@ -3,6 +3,7 @@
 Every message is one line a user can act on: what is wrong, where, what to do.
 """
 
+import contextlib
 import difflib
 
 
@@ -16,6 +17,20 @@ class InputError(ValueError):
 
 class DatasetError(ValueError):
     """An HDF5 file that is not an image_extractor dataset, or does not fit what is asked of it."""
+
+
+@contextlib.contextmanager
+def cache_errors():
+    """Raise what numba says where it can't write its cache as a ConfigError that says what to set."""
+    try:
+        yield
+    except RuntimeError as err:
+        if "cannot cache function" not in str(err):
+            raise
+        raise ConfigError(
+            "compiled code can't be kept: neither this installation nor your home folder can be written to: "
+            "set NUMBA_CACHE_DIR to a folder that can"
+        ) from err
 
 
 class MissingNameError(DatasetError, KeyError):

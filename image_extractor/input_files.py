@@ -35,6 +35,12 @@ def find_files(pattern):
     return sorted(map(Path, names), key=natural_order)
 
 
+def find_all(patterns):
+    """Return the files of one or several names or wildcards, each once; see :func:`find_files`."""
+    given = [patterns] if isinstance(patterns, str | os.PathLike) else patterns
+    return list(dict.fromkeys(path for pattern in given for path in find_files(os.fspath(pattern))))
+
+
 def short_names(paths):
     """Return {path as text: the shortest tail of it that tells it from the others}, the file's name for most."""
     names, depth = {}, 1

@@ -3,6 +3,7 @@
 import datetime
 import importlib.metadata
 import json
+import os
 from collections import Counter, defaultdict
 
 import numpy as np
@@ -176,7 +177,7 @@ class PartWriter:
         """Write the row of Run_Table, {column: value}, and counts of rows; call after the last :meth:`flush`."""
         row = np.zeros(1, row_types.dtype(row_types.RUN_COLUMNS))
         for name, value in run_row.items():
-            row[name] = value.encode() if isinstance(value, str) else value
+            row[name] = os.fsencode(value) if isinstance(value, str) else value
         self._write_table("/", row_types.RUN_TABLE, row_types.RUN_COLUMNS, row)
         counts = json.dumps(self._rows)
         if len(counts) <= LARGEST_ATTRIBUTE:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +41,7 @@ def inspect(path):
         names = {name for group in storage.events_groups(file) for name in storage.events_tables(group)}
         settings = config.loads(str(file.root._v_attrs["config"]), f"{path}: config")
         runs = [
-            (row["file_name"].decode(), int(row["run_number"]), int(row["primary"]))
+            (os.fsdecode(row["file_name"]), int(row["run_number"]), int(row["primary"]))
             for row in file.root[row_types.RUN_TABLE][:]
         ]
         return Source(Path(path), settings, file.root[row_types.TEL_TABLE][:], cameras, names, runs)

@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 import pytest
+import tables
 from made_dataset import ROOT, TELESCOPES, run_script, write_dataset
 
 from image_extractor import ImageExtractor, images
@@ -171,7 +172,7 @@ def test_the_command_draws_both_primaries_of_an_event(tmp_path):
     result = run_script("visualize_events.py", tmp_path / "made.h5", *arguments)
     assert (result.returncode, result.stderr) == (0, "")
     names = sorted(path.name for path in (tmp_path / "new" / "pictures").iterdir())
-    assert names == ["run4_event200_gamma.png", "run4_event200_proton.png"]
+    assert names == ["made_run4_event200_gamma.png", "made_run4_event200_proton.png"]
     assert len(result.stdout.splitlines()) == 2
     assert (tmp_path / "new" / "pictures" / names[0]).read_bytes().startswith(PNG)
 
@@ -182,11 +183,87 @@ def test_events_together_are_one_picture(tmp_path):
     result = run_script("visualize_events.py", tmp_path / "made.h5", *arguments, tmp_path / "new" / "three.png")
     assert (result.returncode, result.stderr, result.stdout) == (0, "", f"{tmp_path / 'new' / 'three.png'}\n")
     result = run_script("visualize_events.py", tmp_path / "made.h5", *arguments, tmp_path / "folder")
-    assert (tmp_path / "folder" / "events.png").read_bytes() == (tmp_path / "new" / "three.png").read_bytes()
+    assert (tmp_path / "folder" / "made_events.png").read_bytes() == (tmp_path / "new" / "three.png").read_bytes()
     with open_events(tmp_path / "made.h5") as dataset:
         events = [dataset.event(*place) for place in dataset.random(3)]
     arrays, _, _ = panels(events_figure(events))
     assert len(arrays) == sum(len(event.images) for event in events)
+
+
+def two_pointings(path):
+    """Write a dataset of two runs of one number and primary, pointing north and south, with all event numbers in both."""
+    write_dataset(path, (4, 4))
+    with tables.open_file(path, "a") as file:
+        runs = file.root.Run_Table
+        runs.modify_column(column=[0, 0], colname="primary")
+        runs.modify_column(column=[b"north.simtel.gz", b"south.simtel.gz"], colname="file_name")
+        runs.modify_column(column=[0.0, np.pi], colname="pointing_az")
+        runs.modify_column(column=[1.2, 1.2], colname="pointing_alt")
+        for table in file.walk_nodes("/", "Table"):
+            if table.name == "Events" and table.nrows:
+                index = (table.col("gamma_hadron_label") == 101).astype(np.int32)
+                table.modify_column(column=index, colname="run_index")
+                table.modify_column(column=np.zeros(table.nrows, np.int32), colname="gamma_hadron_label")
+
+
+def test_runs_of_one_number_and_primary_give_two_pictures(tmp_path):
+    """Whichever of them is drawn; titles say which is which."""
+    two_pointings(tmp_path / "made.h5")
+    result = run_script("visualize_events.py", "made.h5", "--run", 4, "--event", 200, cwd=tmp_path)
+    names = [f"made_run4_index{index}_event200_gamma.png" for index in (0, 1)]
+    assert (result.returncode, sorted(result.stdout.split()), result.stderr) == (0, names, "")
+    titles = []
+    with open_events(tmp_path / "made.h5") as dataset:
+        for place in dataset.find(4, 200):
+            titles.append(event_figure(dataset.event(*place)).texts[0].get_text().replace("\n", " "))
+    for name, azimuth in (("north", "0.00"), ("south", "180.00")):
+        words = f"of {name}.simtel.gz, pointing altitude 68.75°, azimuth {azimuth}°".replace(" ", "\u00a0")
+        assert sum(words in title for title in titles) == 1
+
+
+def test_nothing_is_overwritten_but_by_the_same_command(tmp_path):
+    """Pictures say what they show: the same dataset's, drawn again, takes the place of the old one."""
+    folders = [tmp_path / name for name in ("one", "two")]
+    for folder in folders:
+        folder.mkdir()
+        write_dataset(folder / "made.h5", (4, 4))
+    commands = [("visualize_events.py", "--run", 4, "--event", 200, "--bin", 1), ("visualize_events.py", "--together")]
+    for script, *options in [*commands, ("plot_numtel.py",)]:
+
+        def draw(dataset, *more, script=script, options=options):
+            result = run_script(script, dataset, *options, *more, cwd=tmp_path)
+            return result.returncode, result.stdout.splitlines()[-1:], result.stderr
+
+        first, second = draw("one/made.h5"), draw("two/made.h5")
+        assert (first[0], second[0]) == (0, 0), first
+        name = first[1][0]
+        assert second[1] == [name.replace(".png", "_2.png")]
+        (tmp_path / name).rename(tmp_path / "kept")
+        (tmp_path / name).write_bytes((tmp_path / "kept").read_bytes() + b"drawn by an earlier command")
+        assert draw(tmp_path / "one" / "made.h5") == first
+        assert draw("two/made.h5") == second
+        assert (tmp_path / name).read_bytes() == (tmp_path / "kept").read_bytes()
+        for mine, content in (("mine.png", PNG + b"\0\0\0\4tEXtmine"), ("text.png", b"mine")):
+            (tmp_path / mine).write_bytes(content)
+            expected = f"{mine}: is there and is not this picture: choose another --output\n"
+            assert draw("one/made.h5", "--output", mine)[::2] == (2, expected)
+            assert (tmp_path / mine).read_bytes() == content
+    assert len(list(tmp_path.glob("*.png"))) == 2 * 3 + 2
+
+
+def test_events_of_numbered_outputs(tmp_path):
+    """An event is found in whichever it is; random ones are drawn from all."""
+    made = [write_dataset(tmp_path / f"o_{number:04}.h5", (n, 0)) for number, n in ((0, 2), (1, 7))]
+    result = run_script("visualize_events.py", "o_*.h5", "--run", 4, "--event", 500, cwd=tmp_path)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "o_0001_run4_event500_gamma.png\n", "")
+    result = run_script(
+        "visualize_events.py", "o_0000.h5", "o_0001.h5", "--random", 20, "--output", "all", cwd=tmp_path
+    )
+    assert (result.returncode, len(set(result.stdout.split()))) == (0, sum(map(len, made)))
+    result = run_script("visualize_events.py", "o_*.h5", "--together", "--random", 2, cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (0, "o_events.png\n")
+    result = run_script("visualize_events.py", "o_*.h5", "--run", 4, "--event", 7, cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (2, "o_0000.h5 and 1 more: no run 4 event 7\n")
 
 
 def test_output_is_a_folder_or_the_one_picture(tmp_path):
