@@ -34,13 +34,19 @@ def cache_errors():
 
 
 class MissingNameError(DatasetError, KeyError):
-    """A table, telescope, energy bin, column or channel that a dataset does not have."""
+    """A table, telescope, energy bin, column or channel that a dataset does not have.
 
-    def __init__(self, path, kind, name, known):
-        nearest = difflib.get_close_matches(str(name), list(map(str, known)), 3, cutoff=0.5)
-        listed = ", ".join(nearest or list(map(str, known))[:12]) or "none"
-        super().__init__(f"{path}: no {kind} {name!r}; {'nearest' if nearest else 'it has'}: {listed}")
-        self._parts = path, kind, name, known
+    The nearest of the `known` names are listed, or the first 12; with `list_all` the nearest, then all.
+    """
+
+    def __init__(self, path, kind, name, known, list_all=False):
+        names = list(map(str, known))
+        nearest = difflib.get_close_matches(str(name), names, 3, cutoff=0.5)
+        hints = [f"nearest: {', '.join(nearest)}"] if nearest else []
+        if list_all or not nearest:
+            hints.append(f"it has: {', '.join(names if list_all else names[:12]) or 'none'}")
+        super().__init__("; ".join([f"{path}: no {kind} {name!r}", *hints]))
+        self._parts = path, kind, name, known, list_all
 
     def __reduce__(self):
         return type(self), self._parts

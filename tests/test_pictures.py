@@ -7,7 +7,7 @@ import pytest
 import tables
 from made_dataset import ROOT, TELESCOPES, run_script, write_dataset
 
-from image_extractor import ImageExtractor, images
+from image_extractor import ImageExtractor, images, numtel, visualize
 from image_extractor.event_images import open_events
 from image_extractor.pictures import events_figure
 
@@ -206,64 +206,66 @@ def two_pointings(path):
                 table.modify_column(column=np.zeros(table.nrows, np.int32), colname="gamma_hadron_label")
 
 
-def test_runs_of_one_number_and_primary_give_two_pictures(tmp_path):
+@pytest.fixture
+def draw(tmp_path, monkeypatch, capsys):
+    """Run a command that draws, in this process and folder: exit code, last line of stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(main, *arguments):
+        code = main([str(argument) for argument in arguments])
+        said = capsys.readouterr()
+        return code, said.out.splitlines(), said.err
+
+    return run
+
+
+def test_runs_of_one_number_and_primary_give_two_pictures(tmp_path, draw):
     """Whichever of them is drawn; titles say which is which."""
     two_pointings(tmp_path / "made.h5")
-    result = run_script("visualize_events.py", "made.h5", "--run", 4, "--event", 200, cwd=tmp_path)
-    names = [f"made_run4_index{index}_event200_gamma.png" for index in (0, 1)]
-    assert (result.returncode, sorted(result.stdout.split()), result.stderr) == (0, names, "")
-    titles = []
+    code, names, said = draw(visualize.main, "made.h5", "--run", 4, "--event", 200)
+    assert sorted(names) == [f"made_run4_index{index}_event200_gamma.png" for index in (0, 1)]
+    assert (code, said) == (0, "")
     with open_events(tmp_path / "made.h5") as dataset:
-        for place in dataset.find(4, 200):
-            titles.append(event_figure(dataset.event(*place)).texts[0].get_text().replace("\n", " "))
+        figures = [event_figure(dataset.event(*place)) for place in dataset.find(4, 200)]
+    titles = [figure.texts[0].get_text().replace("\n", " ") for figure in figures]
     for name, azimuth in (("north", "0.00"), ("south", "180.00")):
         words = f"of {name}.simtel.gz, pointing altitude 68.75°, azimuth {azimuth}°".replace(" ", "\u00a0")
         assert sum(words in title for title in titles) == 1
 
 
-def test_nothing_is_overwritten_but_by_the_same_command(tmp_path):
+def test_nothing_is_overwritten_but_by_the_same_command(tmp_path, draw):
     """Pictures say what they show: the same dataset's, drawn again, takes the place of the old one."""
     folders = [tmp_path / name for name in ("one", "two")]
     for folder in folders:
         folder.mkdir()
         write_dataset(folder / "made.h5", (4, 4))
-    commands = [("visualize_events.py", "--run", 4, "--event", 200, "--bin", 1), ("visualize_events.py", "--together")]
-    for script, *options in [*commands, ("plot_numtel.py",)]:
-
-        def draw(dataset, *more, script=script, options=options):
-            result = run_script(script, dataset, *options, *more, cwd=tmp_path)
-            return result.returncode, result.stdout.splitlines()[-1:], result.stderr
-
-        first, second = draw("one/made.h5"), draw("two/made.h5")
-        assert (first[0], second[0]) == (0, 0), first
-        name = first[1][0]
-        assert second[1] == [name.replace(".png", "_2.png")]
-        (tmp_path / name).rename(tmp_path / "kept")
-        (tmp_path / name).write_bytes((tmp_path / "kept").read_bytes() + b"drawn by an earlier command")
-        assert draw(tmp_path / "one" / "made.h5") == first
-        assert draw("two/made.h5") == second
-        assert (tmp_path / name).read_bytes() == (tmp_path / "kept").read_bytes()
-        for mine, content in (("mine.png", PNG + b"\0\0\0\4tEXtmine"), ("text.png", b"mine")):
-            (tmp_path / mine).write_bytes(content)
-            expected = f"{mine}: is there and is not this picture: choose another --output\n"
-            assert draw("one/made.h5", "--output", mine)[::2] == (2, expected)
-            assert (tmp_path / mine).read_bytes() == content
-    assert len(list(tmp_path.glob("*.png"))) == 2 * 3 + 2
+    commands = [(visualize.main, "--run", 4, "--event", 200), (visualize.main, "--together"), (numtel.main,)]
+    for main, *options in commands:
+        (code, (*_, name), _), second = draw(main, "one/made.h5", *options), draw(main, "two/made.h5", *options)
+        assert (code, second[0], second[1][-1]) == (0, 0, name.replace(".png", "_2.png"))
+        kept = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(kept + b"drawn by an earlier version")
+        assert draw(main, tmp_path / "one" / "made.h5", *options)[1][-1] == name
+        assert draw(main, "two/made.h5", *options) == second
+        assert (tmp_path / name).read_bytes() == kept
+    for mine, content in (("mine.png", PNG + b"\0\0\0\4tEXtmine"), ("text.png", b"mine")):
+        (tmp_path / mine).write_bytes(content)
+        code, _, said = draw(main, "one/made.h5", "--output", mine)
+        assert (code, said) == (2, f"{mine}: is there and is not this picture: choose another --output\n")
+        assert (tmp_path / mine).read_bytes() == content
+    assert len(list(tmp_path.glob("*.png"))) == 2 * 4 + 2
 
 
-def test_events_of_numbered_outputs(tmp_path):
+def test_events_of_numbered_outputs(tmp_path, draw):
     """An event is found in whichever it is; random ones are drawn from all."""
-    made = [write_dataset(tmp_path / f"o_{number:04}.h5", (n, 0)) for number, n in ((0, 2), (1, 7))]
-    result = run_script("visualize_events.py", "o_*.h5", "--run", 4, "--event", 500, cwd=tmp_path)
-    assert (result.returncode, result.stdout, result.stderr) == (0, "o_0001_run4_event500_gamma.png\n", "")
-    result = run_script(
-        "visualize_events.py", "o_0000.h5", "o_0001.h5", "--random", 20, "--output", "all", cwd=tmp_path
-    )
-    assert (result.returncode, len(set(result.stdout.split()))) == (0, sum(map(len, made)))
-    result = run_script("visualize_events.py", "o_*.h5", "--together", "--random", 2, cwd=tmp_path)
-    assert (result.returncode, result.stdout) == (0, "o_events.png\n")
-    result = run_script("visualize_events.py", "o_*.h5", "--run", 4, "--event", 7, cwd=tmp_path)
-    assert (result.returncode, result.stderr) == (2, "o_0000.h5 and 1 more: no run 4 event 7\n")
+    made = [write_dataset(tmp_path / f"o_{number:04}.h5", (n, 0)) for number, n in ((0, 2), (1, 4))]
+    result = draw(visualize.main, "o_*.h5", "--run", 4, "--event", 400)
+    assert result == (0, ["o_0001_run4_event400_gamma.png"], "")
+    code, names, _ = draw(visualize.main, "o_0000.h5", "o_0001.h5", "--random", 20, "--output", "all")
+    assert (code, len(set(names))) == (0, len([*made[0], *made[1]]))
+    assert draw(visualize.main, "o_*.h5", "--together", "--random", 2) == (0, ["o_events.png"], "")
+    result = draw(visualize.main, "o_*.h5", "--run", 4, "--event", 7)
+    assert result == (2, [], "o_0000.h5 and 1 more: no run 4 event 7\n")
 
 
 def test_output_is_a_folder_or_the_one_picture(tmp_path):
