@@ -13,8 +13,9 @@ import numpy as np
 import tables
 
 from . import config, images, row_types, storage
-from .errors import ConfigError, DamagedDatasetError
+from .errors import ConfigError, DamagedDatasetError, one_line
 from .lattice import find_lattice
+from .text_table import printable
 
 
 @contextlib.contextmanager
@@ -138,14 +139,14 @@ class TelescopeImage:
 class Event:
     """A row of Events: where it stands, its columns of one number, and its images.
 
-    `run` are the file and pointing of its run where the dataset has several of this number and primary, else ''.
+    `run` tells its run from others of the same number and primary, in words; empty where there are none.
     """
 
     table: str
     row: int
     values: dict
     images: list = field(default_factory=list)
-    run: str = ""
+    run: tuple = ()
 
 
 class DatasetEvents:
@@ -266,15 +267,16 @@ class DatasetEvents:
         return self.file.root[row_types.RUN_TABLE][:]
 
     def _run(self, values):
-        """Return in words which of several runs of one number and primary an event is of."""
+        """Return file and pointing of an event's run in words, if there are others of its number and primary."""
         same = self._runs["run_number"] == values["run_number"]
         same &= self._runs["primary"] == values["gamma_hadron_label"]
         index = values.get("run_index", -1)  # files of format 1.0 have no such column
         if same.sum() < 2 or not 0 <= index < len(same):
-            return ""
+            return ()
         run = self._runs[index]
         altitude, azimuth = (f"{math.degrees(run[f'pointing_{axis}']):.2f}" for axis in ("alt", "az"))
-        return f"of {os.fsdecode(run['file_name'])}, pointing altitude {altitude}°, azimuth {azimuth}°"
+        name = one_line(printable(os.fsdecode(run["file_name"])), 60)
+        return f"file {name}", f"pointing altitude {altitude}°, azimuth {azimuth}°"
 
     def _stored(self, table, record, position, tel_id):
         """Return a telescope's array in an event and the node that tells of its scales; None without image."""

@@ -102,11 +102,11 @@ def _titles(event, width):
     words = [
         f"{primary_name(truth['gamma_hadron_label'])} of {truth['mc_energy']:.4g} TeV{reconstructed}",
         f"run {truth['run_number']} event {truth['event_number']}",
+        *event.run,
         f"core x {truth['core_x']:.1f} m, y {truth['core_y']:.1f} m",
         f"altitude {math.degrees(truth['alt']):.2f}°, azimuth {math.degrees(truth['az']):.2f}°",
         f"{event.table.lstrip('/')} row {event.row}" + ("" if label is None else f", label {label}"),
         plural(len(event.images), "image"),
-        *([printable(event.run)] if event.run else []),
     ]
     # blanks within a fact do not break; 14 characters of this size fill an inch
     text = "  ·  ".join(word.replace(" ", "\u00a0") for word in words)

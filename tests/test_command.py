@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 from conftest import run_command
+from made_dataset import run_script
 
 from image_extractor import dataset_report, storage
 from image_extractor.dataset import ImageDataset
 from image_extractor.dataset_check import check
+from image_extractor.errors import one_line
 
 ROOT = Path(__file__).parents[1]
 
@@ -318,6 +320,27 @@ def test_names_that_are_not_utf8_and_a_terminal_that_can_not_print_them(jobs, pr
         assert {os.fsdecode(name) for name in file.root.Run_Table.col("file_name")} == set(names)
     with ImageDataset(output, "Events") as dataset:
         assert len(dataset) > 0
+
+
+def test_compiled_code_that_can_not_be_kept_is_one_line(production, config, dataset_path, tmp_path):
+    """As in an installation that is read-only, without a home folder: numba finds no place for its cache."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import tempfile\ndef refuse(*args, **options): raise OSError(30, 'Read-only file system')\n"
+        "tempfile.TemporaryFile = refuse\n"
+    )
+    env = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    converting = run_command(production[0], tmp_path / "o.h5", config, env=env)
+    for done in (converting, run_script("visualize_events.py", dataset_path, "--output", tmp_path, env=env)):
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+        assert "set NUMBA_CACHE_DIR to a folder that can" in done.stderr
+    assert not list(tmp_path.glob("o.h5*"))
+
+
+@pytest.mark.parametrize(
+    ("text", "line"), [("a\n b ", "a b"), ("x" * 200, "x" * 200), ("y " * 150, "y " * 98 + "y...")]
+)
+def test_what_others_say_is_one_line_of_200_characters(text, line):
+    assert one_line(text) == line
 
 
 def test_tracebacks_only_with_debug(make_config, tmp_path):
