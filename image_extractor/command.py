@@ -13,7 +13,7 @@ from pathlib import Path
 
 from . import __version__
 from .arguments import Parser, not_negative, positive, user_path
-from .errors import ConfigError, DatasetError, InputError, one_line
+from .errors import ConfigError, DatasetError, InputError, cache_errors, one_line
 from .input_files import find_files, is_hdf5, may_be_simtel
 from .logs import start_logging
 from .progress import display
@@ -34,7 +34,8 @@ def main(arguments=None):
     start_logging(logging.DEBUG if options.debug else logging.INFO)
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        return _convert(options, shlex.join(["image_extractor.py", *arguments]))
+        with cache_errors():
+            return _convert(options, shlex.join(["image_extractor.py", *arguments]))
     except KeyboardInterrupt as interrupt:
         log.error("interrupted: the output is as it was; the same command goes on with the finished parts")
         return TERMINATED if interrupt.args == (signal.SIGTERM,) else INTERRUPTED

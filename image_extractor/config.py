@@ -21,7 +21,7 @@ if __name__ == "__main__" and not __package__:  # run by its path, as in the fir
 
 from configobj import ConfigObj, ConfigObjError, flatten_errors, get_extra_values
 
-from .arguments import Parser
+from .arguments import Parser, user_path
 from .config_checks import MANY, VALIDATOR, shown, wrong
 from .energy_bins import UNITS, EnergyBins
 from .errors import ConfigError
@@ -425,7 +425,7 @@ def write_new(path, text):
 def main(arguments=None):
     """Write, check or specify a configuration file; returns the exit code."""
     parser = Parser(prog="python -m image_extractor.config", description="Make or check a configuration file.")
-    parser.add_argument("file", help="the configuration file")
+    parser.add_argument("file", type=user_path, help="the configuration file")
     parser.add_argument(
         "--mode",
         choices=["gen", "val", "spec"],
@@ -446,7 +446,7 @@ def main(arguments=None):
     except ConfigError as err:
         for line in str(err).splitlines():
             log.error("%s", line)
-        return 2
+        return 1 if options.mode == "val" and Path(options.file).is_file() else 2  # a bad input, or wrong usage
     return 0
 
 

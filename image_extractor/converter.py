@@ -6,7 +6,7 @@ import math
 import time
 from pathlib import Path
 
-from . import array_layout, input_files, row_types, simtel, sources, storage, telescopes
+from . import array_layout, input_files, row_types, run_description, simtel, sources, storage, telescopes
 from .calibration import Calibrator
 from .dictionary_check import DictionaryCheck
 from .errors import InputError
@@ -98,6 +98,7 @@ class Converter:
                 kind = _kind(layout)
                 if part is None:
                     self._check_first(run, layout, options)
+                    log.debug("%s: %s", data_file, run_description.header(run, layout.types))
                     part, first_kind = PartWriter(file, self._settings, layout, own_pointing), kind
                 elif kind != first_kind:
                     raise InputError(f"{data_file}: its run {run.obs_id} has other telescopes than the one before it")

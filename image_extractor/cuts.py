@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from . import __version__
-from .errors import ConfigError
+from .errors import ConfigError, one_line
 from .input_files import is_hdf5
 from .primaries import primary_name
 
@@ -321,9 +321,11 @@ def _write_pickle(path, entries, primary):
 def _write_table(path, entries, attributes, sources):
     import tables
 
+    from .storage import FileName
+
     # zlib, which every HDF5 library has
     filters = tables.Filters(complevel=1, complib="zlib", shuffle=True)
-    with tables.open_file(path, "w", filters=filters) as file:
+    with tables.open_file(FileName(path), "w", filters=filters) as file:
         table = file.create_table("/", NODE, DTYPE, "Events that pass the cuts", expectedrows=len(entries))
         for rows in _entry_blocks(entries):
             table.append(rows)
@@ -401,5 +403,5 @@ def _reason(err):
         return "it asks for more memory than a dictionary of its size takes"
     lines = [line for line in str(getattr(err, "strerror", None) or err).splitlines() if line.strip()]
     if type(err).__name__ == "HDF5ExtError":
-        return lines[-1].strip()
-    return " ".join(" ".join(lines).split()) or type(err).__name__
+        return one_line(lines[-1])
+    return one_line(" ".join(lines)) or type(err).__name__

@@ -1,11 +1,14 @@
 """What is in a dataset, on one screen; and the command read_data.py."""
 
+import os
 import sys
 import textwrap
 from collections import Counter
 from pathlib import Path
 
 from .arguments import Parser, positive
+from .errors import DatasetError
+from .input_files import find_all
 from .text_table import aligned, plural
 from .viewer_commands import one_line_errors
 
@@ -182,7 +185,7 @@ def _mappings(dataset):
 
 def _dictionaries(dataset):
     found = {
-        (row["bins_cuts_dict"].decode(), row["bins_cuts_dict_sha256"].decode()[:12])
+        (os.fsdecode(row["bins_cuts_dict"]), row["bins_cuts_dict_sha256"].decode()[:12])
         for row in dataset.file.root["Run_Table"][:]
         if row["bins_cuts_dict_sha256"]
     }
@@ -354,7 +357,9 @@ def _differences(settings, defaults, prefix="", depth=1):
 def main(arguments=None):
     """Run the command read_data.py; returns the exit code."""
     parser = Parser(prog="read_data.py", description="Show what is in a dataset, or verify it.")
-    parser.add_argument("dataset", metavar="DATASET", help="HDF5 file that image_extractor.py wrote")
+    parser.add_argument(
+        "datasets", metavar="DATASET", nargs="+", help="HDF5 files that image_extractor.py wrote, or wildcards"
+    )
     parser.add_argument("--events", metavar="N", type=positive, help="print the first N rows of each Events table")
     parser.add_argument(
         "--check",
@@ -366,9 +371,21 @@ def main(arguments=None):
 
 
 def _run(options):
+    code = 0
+    for number, path in enumerate(find_all(options.datasets)):
+        sys.stdout.write("\n" if number and not options.check else "")
+        try:
+            code |= _show(path, options)
+        except DatasetError as err:  # others may be sound
+            sys.stderr.write(f"{err}\n")
+            code = 1
+    return code
+
+
+def _show(path, options):
     if options.check:
-        return _run_check(options.dataset)
-    sys.stdout.write(first_rows(options.dataset, options.events) if options.events else summary(options.dataset))
+        return _run_check(path)
+    sys.stdout.write(first_rows(path, options.events) if options.events else summary(path))
     return 0
 
 

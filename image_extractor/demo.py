@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from shutil import copyfileobj
 
+from .arguments import Parser, user_path
 from .errors import ConfigError
 
 TELESCOPES = "LST:4,MSTN:6,MSTF:3,SCT:5,SSTC:4"
@@ -220,7 +221,7 @@ def _compressor(raw, suffix):
         yield raw
 
 
-class _Parser(argparse.ArgumentParser):
+class _Parser(Parser):
     """Wrong usage is one line, like every other error."""
 
     def error(self, message):
@@ -235,7 +236,9 @@ def build_parser():
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("output", metavar="OUT.simtel.gz", help="file to write; .gz, .zst or plain, by suffix")
+    parser.add_argument(
+        "output", metavar="OUT.simtel.gz", type=user_path, help="file to write; .gz, .zst or plain, by suffix"
+    )
     rows = [
         ("events", "N", "triggered events in the file; showers that do not trigger are written besides"),
         ("telescopes", "TYPES", "types (LST, MSTN, MSTF, SCT, SSTC, SSTA, SSTD) and numbers; ids count in this order"),

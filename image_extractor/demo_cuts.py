@@ -8,7 +8,7 @@ import sys
 import numpy as np
 
 from . import config, cuts
-from .arguments import Parser
+from .arguments import Parser, user_path
 from .errors import ConfigError, InputError
 from .input_files import find_files
 
@@ -77,8 +77,10 @@ def main(arguments=None):
     """Run the command; returns the exit code."""
     parser = Parser(prog="python -m image_extractor.demo_cuts", description=__doc__.splitlines()[0])
     parser.add_argument("path", metavar="PATH", help="simtel file or quoted wildcard")
-    parser.add_argument("output", metavar="OUTPUT", help="dictionary to write; one that is there is replaced")
-    parser.add_argument("config", metavar="CONFIG", help="configuration file, for its [energy_bins]")
+    parser.add_argument(
+        "output", metavar="OUTPUT", type=user_path, help="dictionary to write; one that is there is replaced"
+    )
+    parser.add_argument("config", metavar="CONFIG", type=user_path, help="configuration file, for its [energy_bins]")
     options = parser.parse_args(arguments)
     try:
         bins = config.EnergyBins(**config.load(options.config)["energy_bins"])
@@ -86,7 +88,7 @@ def main(arguments=None):
         cuts.save(options.output, entries, primary=primaries.pop() if len(primaries) == 1 else None)
     except (ConfigError, InputError) as err:
         sys.stderr.write(f"image_extractor.demo_cuts: {err}\n")
-        return 2
+        return 2 if isinstance(err, ConfigError) else 1
     counts = np.bincount([energy_bin for energy_bin, _ in entries.values()], minlength=bins.n_bins)
     listed = ", ".join(f"{count} in bin {index}" for index, count in enumerate(counts))
     sys.stdout.write(f"{options.output}: {len(entries)} events, {listed}\n")

@@ -3,6 +3,7 @@
 Every message is one line a user can act on: what is wrong, where, what to do.
 """
 
+import contextlib
 import difflib
 
 
@@ -28,14 +29,34 @@ class DatasetError(ValueError):
     """An HDF5 file that is not an image_extractor dataset, or does not fit what is asked of it."""
 
 
-class MissingNameError(DatasetError, KeyError):
-    """A table, telescope, energy bin, column or channel that a dataset does not have."""
+@contextlib.contextmanager
+def cache_errors():
+    """Raise what numba says where it can't write its cache as a ConfigError that says what to set."""
+    try:
+        yield
+    except RuntimeError as err:
+        if "cannot cache function" not in str(err):
+            raise
+        raise ConfigError(
+            "compiled code can't be kept: neither this installation nor your home folder can be written to: "
+            "set NUMBA_CACHE_DIR to a folder that can"
+        ) from err
 
-    def __init__(self, path, kind, name, known):
-        nearest = difflib.get_close_matches(str(name), list(map(str, known)), 3, cutoff=0.5)
-        listed = ", ".join(nearest or list(map(str, known))[:12]) or "none"
-        super().__init__(f"{path}: no {kind} {name!r}; {'nearest' if nearest else 'it has'}: {listed}")
-        self._parts = path, kind, name, known
+
+class MissingNameError(DatasetError, KeyError):
+    """A table, telescope, energy bin, column or channel that a dataset does not have.
+
+    The nearest of the `known` names are listed, or the first 12; with `list_all` the nearest, then all.
+    """
+
+    def __init__(self, path, kind, name, known, list_all=False):
+        names = list(map(str, known))
+        nearest = difflib.get_close_matches(str(name), names, 3, cutoff=0.5)
+        hints = [f"nearest: {', '.join(nearest)}"] if nearest else []
+        if list_all or not nearest:
+            hints.append(f"it has: {', '.join(names if list_all else names[:12]) or 'none'}")
+        super().__init__("; ".join([f"{path}: no {kind} {name!r}", *hints]))
+        self._parts = path, kind, name, known, list_all
 
     def __reduce__(self):
         return type(self), self._parts

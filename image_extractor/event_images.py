@@ -4,6 +4,8 @@ For people who look at single events; a learner reads whole tables with another 
 """
 
 import contextlib
+import math
+import os
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -11,8 +13,9 @@ import numpy as np
 import tables
 
 from . import config, images, older_formats, row_types, storage
-from .errors import ConfigError, DamagedDatasetError
+from .errors import ConfigError, DamagedDatasetError, one_line
 from .lattice import find_lattice
+from .text_table import printable
 
 
 @contextlib.contextmanager
@@ -134,12 +137,16 @@ class TelescopeImage:
 
 @dataclass(frozen=True, eq=False)
 class Event:
-    """A row of Events: where it stands, its columns of one number, and its images."""
+    """A row of Events: where it stands, its columns of one number, and its images.
+
+    `run` tells its run from others of the same number and primary, in words; empty where there are none.
+    """
 
     table: str
     row: int
     values: dict
     images: list = field(default_factory=list)
+    run: tuple = ()
 
 
 class DatasetEvents:
@@ -210,18 +217,29 @@ class DatasetEvents:
 
     def random(self, n_events, seed=0, energy_bin=None):
         """Return [(table, row), ...] of events drawn at random, each at most once, in the file's order."""
-        if energy_bin is not None and self.settings["mode"] == "energy_recon":
-            pool = self._where(lambda rows: np.ones(len(rows), bool), energy_bin)
-            return [pool[index] for index in self._drawn(len(pool), n_events, seed)]
+        return self.places(drawn(self.count(energy_bin), n_events, seed), energy_bin)
+
+    def count(self, energy_bin=None):
+        """Return the number of events, of one bin if it is given."""
+        if self._has_labels(energy_bin):
+            return len(self._labelled(energy_bin))
+        return sum(table.nrows for table in self.tables(energy_bin))
+
+    def places(self, numbers, energy_bin=None):
+        """Return [(table, row), ...] of events by their number, from 0 to :meth:`count`."""
+        if self._has_labels(energy_bin):
+            pool = self._labelled(energy_bin)
+            return [pool[number] for number in numbers]
         nodes = self.tables(energy_bin)
         edges = np.cumsum([0, *(table.nrows for table in nodes)])
-        chosen = self._drawn(int(edges[-1]), n_events, seed)
-        tables_ = np.searchsorted(edges, chosen, side="right") - 1
-        return [(nodes[table], int(index - edges[table])) for table, index in zip(tables_, chosen, strict=True)]
+        tables_ = np.searchsorted(edges, numbers, side="right") - 1
+        return [(nodes[table], int(index - edges[table])) for table, index in zip(tables_, numbers, strict=True)]
 
-    @staticmethod
-    def _drawn(n_rows, n_events, seed):
-        return np.sort(np.random.default_rng(seed).choice(n_rows, min(n_events, n_rows), replace=False))
+    def _has_labels(self, energy_bin):
+        return energy_bin is not None and self.settings["mode"] == "energy_recon"
+
+    def _labelled(self, energy_bin):
+        return self._where(lambda rows: np.ones(len(rows), bool), energy_bin)
 
     def _where(self, wanted, energy_bin):
         label = row_types.RECON_LABEL[0]
@@ -241,12 +259,24 @@ class DatasetEvents:
         record = table[row]
         values = {name: record[name].item() for name in record.dtype.names if record.dtype[name].shape == ()}
         values["run_index"] = int(older_formats.run_index(np.atleast_1d(record), self.runs)[0])
-        event = Event(table._v_pathname, row, values)
+        event = Event(table._v_pathname, row, values, run=self._run(values))
         for position, telescope in enumerate(self.tel_table):
             stored, attributes = self._stored(table, record, position, int(telescope["tel_id"]))
             if stored is not None:
                 event.images.append(self._image(telescope, stored, attributes))
         return event
+
+    def _run(self, values):
+        """Return file and pointing of an event's run in words, if there are others of its number and primary."""
+        same = self.runs["run_number"] == values["run_number"]
+        same &= self.runs["primary"] == values["gamma_hadron_label"]
+        index = values["run_index"]
+        if same.sum() < 2 or not 0 <= index < len(same):
+            return ()
+        run = self.runs[index]
+        altitude, azimuth = (f"{math.degrees(run[f'pointing_{axis}']):.2f}" for axis in ("alt", "az"))
+        name = one_line(printable(os.fsdecode(run["file_name"])), 60)
+        return f"file {name}", f"pointing altitude {altitude}°, azimuth {azimuth}°"
 
     def _stored(self, table, record, position, tel_id):
         """Return a telescope's array in an event and the node that tells of its scales; None without image."""
@@ -274,6 +304,11 @@ class DatasetEvents:
             peak_time = camera.pixel_vectors(time_array, factor)
         tel_id, tel_type = int(telescope["tel_id"]), telescope["tel_type"].decode()
         return TelescopeImage(tel_id, tel_type, camera, stored, charge_array, time_array, charge, peak_time)
+
+
+def drawn(n_rows, n_events, seed):
+    """Return numbers of rows drawn at random, each at most once, ascending."""
+    return np.sort(np.random.default_rng(seed).choice(n_rows, min(n_events, n_rows), replace=False))
 
 
 def row_blocks(table):

@@ -10,6 +10,7 @@ E^index from E_min to E_max, over a scatter area A and the solid angle Omega of 
 """
 
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -154,7 +155,7 @@ def _normalised_power(energy, index, low, high):
 def _phase_space(run, diffuse):
     """Return scatter area [m2], times the solid angle of the view cone [sr] if diffuse."""
     area = _scatter_area(run)
-    name = run["file_name"].decode()
+    name = os.fsdecode(run["file_name"])
     if area <= 0:
         raise DatasetError(f"run {run['run_number']} of {name}: no core scatter area, so events can't be weighted")
     if not diffuse:

@@ -73,18 +73,85 @@ class ImageExtractor:
 
     # -- what the command runs ---------------------------------------------------------------------
 
-    def process_files(self, files, max_events=None, jobs=1, **options):
-        """Convert many files and merge them into the output; see :func:`image_extractor.batch.run`.
+    def process_files(
+        self,
+        files,
+        max_events=None,
+        jobs=1,
+        *,
+        executor=None,
+        files_per_output=None,
+        seed=None,
+        split=None,
+        overwrite=False,
+        on_error="skip",
+        on_truncated="refuse",
+        command_line="",
+        progress=None,
+    ):
+        """Convert many files and merge them into the output.
 
-        `files` are their paths, or one wildcard. `jobs` worker processes convert them, or whatever takes tasks:
-        ``executor=`` a concurrent.futures.Executor, or the Client of a dask cluster. Files that can't be converted are
-        logged, and are in ``failed`` of the report.
+        Parameters
+        ----------
+        files : str, or list of str or Path
+            Their paths, or one wildcard. Events stand in the output in this order.
+        max_events : int, optional
+            Events written per file, at most.
+        jobs : int
+            Worker processes; 1 converts in this one.
+        executor : concurrent.futures.Executor or distributed.Client, optional
+            Takes the tasks in the place of worker processes. Its workers must see files and output under the same
+            paths, and have the same software.
+        files_per_output : int, optional
+            Write OUTPUT_0000.h5, OUTPUT_0001.h5, ... of so many files each.
+        seed : int, optional
+            Shuffle every Events table, repeatably.
+        split : dict, optional
+            Split every Events table by fractions such as {"Training": 0.9, "Validation": 0.1}.
+        overwrite : bool
+            Start the output afresh instead of appending.
+        on_error : str
+            'skip' leaves out a file that can't be converted; 'stop' raises its InputError, and the output stays as
+            it was.
+        on_truncated : str
+            'refuse' a file that ends early, or 'keep' its whole events and mark its run.
+        command_line : str
+            For the file's provenance.
+        progress : batch.Progress, optional
+            Told of events read, files done and the merge.
+
+        Returns
+        -------
+        batch.Report
+            What became of each file. Those that can't be converted are logged, and are in its ``failed``.
+
+        Raises
+        ------
+        DatasetError
+            If the output is no dataset, was made otherwise, holds an input that was converted otherwise, or is being
+            written by another run.
+        OSError
+            If something can't be written, or no worker is left to do it; the same call goes on.
         """
         from . import batch
 
         if isinstance(files, str):
             files = find_files(files)
-        report = batch.run(self, files, max_events=max_events, jobs=jobs, **options)
+        report = batch.run(
+            self,
+            files,
+            max_events=max_events,
+            jobs=jobs,
+            executor=executor,
+            files_per_output=files_per_output,
+            seed=seed,
+            split=split,
+            overwrite=overwrite,
+            on_error=on_error,
+            on_truncated=on_truncated,
+            command_line=command_line,
+            progress=progress,
+        )
         for run in report.failed:
             log.error("%s", run["reason"])
         return report

@@ -56,6 +56,12 @@ def name_bytes(path):
     return os.fsencode(Path(path).name)
 
 
+def find_all(patterns):
+    """Return the files of one or several names or wildcards, each once; see :func:`find_files`."""
+    given = [patterns] if isinstance(patterns, str | os.PathLike) else patterns
+    return list(dict.fromkeys(path for pattern in given for path in find_files(os.fspath(pattern))))
+
+
 def short_names(paths):
     """Return {path as text: the shortest tail of it that tells it from the others}, the file's name for most."""
     names, depth = {}, 1

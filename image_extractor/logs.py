@@ -4,6 +4,8 @@ import logging
 import sys
 import warnings
 
+from .errors import one_line
+
 
 def print_all_names():
     """Let stdout and stderr show names of files that they can't print in another way, instead of failing."""
@@ -30,6 +32,6 @@ def quiet(name):
 def _one_line(record):
     """Make a warning of what ctapipe logs with a traceback before it goes on."""
     if record.exc_info:
-        record.msg, record.args = f"{record.getMessage()}: {record.exc_info[1]}", ()
+        record.msg, record.args = f"{record.getMessage()}: {one_line(record.exc_info[1])}", ()
         record.exc_info, record.levelno, record.levelname = None, logging.WARNING, "WARNING"
     return True

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from .arguments import Parser
-from .errors import ConfigError, DatasetError, InputError
-from .input_files import is_hdf5, why_no_file
+from . import picture_files
+from .arguments import Parser, user_path
+from .errors import ConfigError, InputError
+from .input_files import find_all, is_hdf5, why_no_file
 from .text_table import aligned, plural
 from .viewer_commands import need_matplotlib, one_line_errors
 
@@ -178,16 +179,31 @@ def main(arguments=None):
         description="Show how many telescopes have an image of an event, all together and by type.",
     )
     add = parser.add_argument
-    add("path", metavar="DATASET_OR_SIMTEL", help="dataset, or simtel file (.simtel, .gz, .zst)")
-    add("--bins_cuts_dict", metavar="FILE", help="also show the events that are in this dictionary: those that pass")
-    add("--output", metavar="PNG", help="the picture (default: name of the file with _numtel.png, in this folder)")
+    add(
+        "paths",
+        metavar="DATASET_OR_SIMTEL",
+        nargs="+",
+        help="datasets or simtel files (.simtel, .gz, .zst) of the same telescopes, or wildcards: shown as one",
+    )
+    add(
+        "--bins_cuts_dict",
+        metavar="FILE",
+        type=user_path,
+        help="also show the events that are in this dictionary: those that pass",
+    )
+    add(
+        "--output",
+        metavar="PNG",
+        type=user_path,
+        help="the picture (default: name of the file with _numtel.png, in this folder)",
+    )
     return one_line_errors(_run, parser.parse_args(arguments))
 
 
 def _run(options):
     need_matplotlib()
-    name = Path(options.path).name.split(".")[0]
-    output = Path(options.output or f"{name}_numtel.png")
+    paths = find_all(options.paths)
+    output = Path(options.output or f"{picture_files.name_of(paths)}_numtel.png")
     if not output.absolute().parent.is_dir():
         raise ConfigError(f"{output}: its folder does not exist: make it first")
     passing = None
@@ -195,15 +211,32 @@ def _run(options):
         from . import cuts
 
         passing = cuts.load(options.bins_cuts_dict)
-    multiplicity = count_telescopes(options.path, passing)
+    multiplicity = _of_all(paths, passing)
     if not multiplicity.n_events("all"):
-        raise (DatasetError if _is_dataset(options.path) else InputError)(
-            f"{options.path}: no shower event with an image"
-        )
-    from .pictures import numtel_figure, save
+        raise InputError(f"{paths[0]}: no shower event with an image" + (", nor in the others" if paths[1:] else ""))
+    from .pictures import numtel_figure
 
-    title = f"{Path(options.path).name}: {plural(multiplicity.n_events('all'), 'event')}"
+    name = " ... ".join(dict.fromkeys(path.name for path in (paths[0], paths[-1])))
+    title = f"{name}: {plural(multiplicity.n_events('all'), 'event')}"
     sys.stdout.write("\n".join(table(multiplicity)) + "\n")
-    save(numtel_figure(multiplicity, title), output)
-    sys.stdout.write(f"{output}\n")
+    shows = {
+        "picture": "plot_numtel.py",
+        "inputs": [str(path.absolute()) for path in paths],
+        "bins_cuts_dict": str(Path(options.bins_cuts_dict).absolute()) if options.bins_cuts_dict else "",
+    }
+    picture = picture_files.write(numtel_figure(multiplicity, title), output, shows, bool(options.output))
+    sys.stdout.write(f"{picture}\n")
     return 0
+
+
+def _of_all(paths, passing):
+    """Return the Multiplicity of several files together; they must have the same telescopes."""
+    total = count_telescopes(paths[0], passing)
+    for path in paths[1:]:
+        more = count_telescopes(path, passing)
+        if more.n_telescopes != total.n_telescopes:
+            raise InputError(f"{path}: has other telescopes than {paths[0]}: give files of the same ones")
+        for kind, counts in more.counts.items():
+            for name, numbers in counts.items():
+                total.counts[kind][name] += numbers
+    return total

@@ -3,12 +3,17 @@
 import datetime
 import importlib.metadata
 import json
+import logging
+import os
+import time
 from collections import Counter, defaultdict
 
 import numpy as np
 
 from . import __version__, config, images, row_types, storage
 from .pointing import NOWHERE
+
+log = logging.getLogger(__name__)
 
 #: Stored bytes of images and rows that are collected before they are written.
 BLOCK_BYTES = 8 << 20
@@ -150,10 +155,17 @@ class PartWriter:
 
     def flush(self):
         """Write what was collected."""
+        start, n_events = time.monotonic(), sum(map(len, self._pending.values()))
         for index in sorted(self._pending):
             self._write_block(f"/{self._groups[index]}", self._pending[index])
         self._pending.clear()
         self._pending_bytes = 0
+        log.debug(
+            "%s: a block of %d events, mapped and stored in %.2f s",
+            self._file.filename,
+            n_events,
+            time.monotonic() - start,
+        )
 
     def _write_block(self, path, events):
         rows = np.zeros(len(events), self._dtype)
@@ -217,7 +229,7 @@ class PartWriter:
         self._run.clear()
         row = np.zeros(1, row_types.dtype(row_types.RUN_COLUMNS))
         for name, value in values.items():
-            row[name] = value.encode() if isinstance(value, str) else value
+            row[name] = os.fsencode(value) if isinstance(value, str) else value
         self._run_rows.append(row)
 
     def finish(self):

@@ -9,7 +9,7 @@ import weakref
 import numpy as np
 
 from .primaries import primary_name
-from .text_table import plural
+from .text_table import plural, printable
 
 #: Pixels per inch; lowered for pictures that would have a side of more than MAX_SIDE pixels.
 DPI, MAX_SIDE = 100, 10_000
@@ -25,10 +25,10 @@ TITLE_SIZE = 10
 CHARGE_COLOURS, TIME_COLOURS, BELOW = "inferno", "viridis", "0.85"
 
 
-def save(figure, path):
-    """Write a figure to a PNG file."""
+def save(figure, file, metadata=None):
+    """Write a figure as PNG to a path or binary file, with a text for each keyword of the metadata."""
     side = max(figure.get_size_inches())
-    figure.savefig(path, dpi=min(DPI, MAX_SIDE / side), format="png")
+    figure.savefig(file, dpi=min(DPI, MAX_SIDE / side), format="png", metadata=metadata)
 
 
 def events_figure(events):
@@ -83,7 +83,8 @@ class _EventPart:
         width, height = figure.get_size_inches()
         place = 0.5 * self.width / width, (top - 0.12) / height
         title = "\n".join(self._titles)
-        figure.text(*place, title, ha="center", va="top", fontsize=TITLE_SIZE, linespacing=1.3)
+        style = {"fontsize": TITLE_SIZE, "linespacing": 1.3, "parse_math": False}
+        figure.text(*place, title, ha="center", va="top", **style)
         for position, image in enumerate(self._event.images):
             line, column = divmod(position, self._columns)
             corner = column * self._block.width, top - self._head - (line + 1) * self._block.height
@@ -101,6 +102,7 @@ def _titles(event, width):
     words = [
         f"{primary_name(truth['gamma_hadron_label'])} of {truth['mc_energy']:.4g} TeV{reconstructed}",
         f"run {truth['run_number']} event {truth['event_number']}",
+        *event.run,
         f"core x {truth['core_x']:.1f} m, y {truth['core_y']:.1f} m",
         f"altitude {math.degrees(truth['alt']):.2f}°, azimuth {math.degrees(truth['az']):.2f}°",
         f"{event.table.lstrip('/')} row {event.row}" + ("" if label is None else f", label {label}"),
@@ -258,7 +260,7 @@ def numtel_figure(multiplicity, title):
     columns = math.ceil(math.sqrt(len(types)))
     lines = math.ceil(len(types) / columns)
     figure = Figure(figsize=(4.2 * columns + 0.6, 3.2 * lines + 0.4), layout="constrained")
-    figure.suptitle(title, fontsize=TITLE_SIZE)
+    figure.suptitle(printable(title), fontsize=TITLE_SIZE, parse_math=False)
     for axes, tel_type in zip(figure.subplots(lines, columns, squeeze=False).flat, types, strict=False):
         _draw_numtel(axes, multiplicity, tel_type)
     for axes in figure.axes[len(types) :]:

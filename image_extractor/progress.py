@@ -4,6 +4,7 @@ import logging
 import sys
 
 from .input_files import short_names
+from .run_description import outcome
 from .summary import state
 from .text_table import plural
 
@@ -53,7 +54,10 @@ def display(base, files):
             self.n_done += 1
             if run["status"] == "failed":  # its reason is an error line at the end
                 log.debug("%s: %s", run["file"], run.get("traceback", "no traceback: its worker died"))
-            elif self.bar.disable:
+                return
+            if run["status"] == "written":
+                log.debug("%s: %s", run["file"], outcome(run))
+            if self.bar.disable:
                 name = self.names.get(run["file"], run["file"])
                 log.info("%d/%d %s: %s", self.n_done, self.n_files, name, _outcome(run))
 

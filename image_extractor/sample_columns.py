@@ -86,7 +86,7 @@ def check(columns, path):
     given = (columns,) if isinstance(columns, str | EventWeight) else tuple(columns)
     for column in given:
         if not event_weight(column) and column not in COLUMNS:
-            raise MissingNameError(path, "column", column, [*COLUMNS, EventWeight.name])
+            raise MissingNameError(path, "column", column, [*COLUMNS, EventWeight.name], list_all=True)
     return given
 
 

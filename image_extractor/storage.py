@@ -12,7 +12,8 @@ import numpy as np
 import tables
 
 from . import row_types
-from .errors import DamagedDatasetError, DatasetError
+from .errors import DamagedDatasetError, DatasetError, one_line
+from .text_table import printable
 from .verification import Ledger, incomplete, outline, root_outline, verify, verify_root, write_chunks
 
 #: A chunk is what is compressed, and read, at once: so many bytes of a table's rows, but one image. Trainings read
@@ -138,7 +139,7 @@ def set_attributes(node, attributes):
     for name, value in attributes.items():
         if not isinstance(value, str | bool | int | float | np.ndarray | np.generic):
             raise TypeError(f"attribute {name}: {type(value).__name__} would be pickled")
-        node._v_attrs[name] = value
+        node._v_attrs[name] = printable(value) if isinstance(value, str) else value  # HDF5's text is UTF-8
 
 
 def user_attributes(node):
@@ -206,7 +207,7 @@ def damage(path):
     except MemoryError as err:
         raise DamagedDatasetError(path, "damaged: it asks for more memory than there is") from err
     except (tables.HDF5ExtError, tables.NodeError, OSError, ValueError, TypeError, LookupError, AttributeError) as err:
-        reason = " ".join(str(err).split()) if not isinstance(err, tables.HDF5ExtError) else "HDF5 can't read it"
+        reason = one_line(err) if not isinstance(err, tables.HDF5ExtError) else "HDF5 can't read it"
         raise DamagedDatasetError(path, f"damaged, or not a whole image_extractor dataset: {reason}") from err
 
 
@@ -274,13 +275,21 @@ for owner in (tables.Node, tables.node.NotLoggedMixin):  # for the files below a
     owner._AttributeSet = type("_PlainAttributeSet", (_PlainMixin, owner._AttributeSet), {})
 
 
+class FileName(str):
+    """A file name that PyTables hands to HDF5 as it is; it would put ? in the place of bytes that are not UTF-8."""
+
+    def encode(self, *_):
+        """Return the bytes that the file system has."""
+        return os.fsencode(str(self))
+
+
 class PlainFile(tables.File):
     """An HDF5 file of which nothing is ever unpickled."""
 
     def __init__(self, path, mode="r", **options):
         # PyTables would keep 16 MB of chunks of every array, which are never asked for again
         try:
-            super().__init__(path, mode, **({"chunk_cache_size": CHUNK_CACHE_BYTES} | options))
+            super().__init__(FileName(path), mode, **({"chunk_cache_size": CHUNK_CACHE_BYTES} | options))
         except BaseException:
             self._forget()
             raise

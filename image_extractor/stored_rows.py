@@ -7,7 +7,7 @@ import weakref
 import numpy as np
 
 from . import storage
-from .errors import DatasetError
+from .errors import DatasetError, one_line
 
 #: Bytes that are read from a compressed table or array at once.
 BLOCK_BYTES = 8 << 20
@@ -79,7 +79,7 @@ def _identity(path):
     try:
         status = os.stat(path)  # noqa: PTH116, strings and paths alike
     except OSError as err:
-        raise DatasetError(f"{path}: {(err.strerror or str(err)).lower()}") from err
+        raise DatasetError(f"{path}: {(err.strerror or one_line(err)).lower()}") from err
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from .input_files import short_names
-from .text_table import plural
+from .text_table import plural, printable
 
 STATUS_WORDS = {
     "known": "in the output already, skipped",
@@ -36,7 +36,7 @@ def summary(report, output, seconds):
     str
     """
     written = [run for run in report.runs if run["status"] == "written"]
-    names = short_names([run["file"] for run in report.runs])
+    names = {file: printable(name) for file, name in short_names([run["file"] for run in report.runs]).items()}
     width = max([len(name) for name in names.values()] + [5])
     lines = [f"{'file':{width}} {'read':>8} {'passed':>8} {'written':>8} {'s':>7} {'events/s':>9}  images"]
     for run in report.runs:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from . import merge, part, storage
-from .errors import ConfigError, DatasetError, InputError
+from .errors import ConfigError, DatasetError, InputError, one_line
 
 #: A file whose worker dies this often is left out.
 MAX_DEATHS = 3
@@ -175,7 +175,7 @@ class SharedExtractor:
         try:
             versions, extractor = pickle.loads(data)  # known by its checksum
         except (AttributeError, ImportError) as err:
-            raise ConfigError(f"worker {socket.gethostname()} can't load the extractor: {err}") from err
+            raise ConfigError(f"worker {socket.gethostname()} can't load the extractor: {one_line(err)}") from err
         _check_versions(versions)
         return extractor
 

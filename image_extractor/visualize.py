@@ -1,24 +1,29 @@
 """The command visualize_events.py: a picture of each chosen event."""
 
+import contextlib
+import itertools
 import sys
 from pathlib import Path
 
-from .arguments import Parser, not_negative, positive
+from . import picture_files
+from .arguments import Parser, not_negative, positive, user_path
 from .errors import ConfigError
+from .input_files import find_all
 from .primaries import primary_name
 from .viewer_commands import need_matplotlib, one_line_errors
 
 
-def visualize(path, output=".", *, run=None, event=None, n_random=1, energy_bin=None, seed=0, together=False):
-    """Draw events of a dataset, one PNG file each or all in one.
+def visualize(paths, output=".", *, run=None, event=None, n_random=1, energy_bin=None, seed=0, together=False):
+    """Draw events of datasets, one PNG file each or all in one.
 
     Parameters
     ----------
-    path : str or Path
+    paths : str, Path, or several
+        Datasets, or wildcards.
     output : str or Path
         Folder for the pictures; it is made if it is missing. For one picture it may be the PNG file.
     run, event : int, optional
-        This event; where runs of several primaries share the number, one of each.
+        This event; where several runs share the number, one of each.
     n_random : int
         Without run and event: so many events drawn at random.
     energy_bin : int, optional
@@ -36,34 +41,91 @@ def visualize(path, output=".", *, run=None, event=None, n_random=1, energy_bin=
     Raises
     ------
     ConfigError
-        If there is no such event.
+        If there is no such event, or a file of the picture's name that shows something else.
     DatasetError
-        If the file is no dataset, or damaged.
+        If a file is no dataset, or damaged.
     """
+    output, paths = Path(output), find_all(paths)
+    if run is None:
+        chosen = _random(paths, n_random, seed, energy_bin)
+        what = "no events"
+    else:
+        chosen = [(path, *place) for path in paths for place in _find(path, run, event, energy_bin)]
+        what = f"no run {run} event {event}"
+    if not chosen:
+        where = f"{paths[0]}" + (f" and {len(paths) - 1} more" if paths[1:] else "")
+        raise ConfigError(f"{where}: {what}" + ("" if energy_bin is None else f" in bin {energy_bin}"))
+    is_picture = _names_a_picture(output, 1 if together else len(chosen))
+    if together:
+        request = {"run": run, "event": event, "random": n_random, "bin": energy_bin, "seed": seed}
+        groups = [(list(_events(chosen)), f"{picture_files.name_of(paths)}_events.png", paths, request)]
+    else:
+        groups = (
+            ([one], f"{picture_files.name_of([path])}_{picture_name(one)}", [path], _identity(one.values))
+            for (path, *_), one in zip(chosen, _events(chosen), strict=True)
+        )
+    from .pictures import events_figure
+
+    for events, name, inputs, request in groups:
+        picture = output if is_picture else output / name
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        shows = {"picture": "visualize_events.py", "inputs": [str(path.absolute()) for path in inputs]}
+        yield picture_files.write(events_figure(events), picture, shows | {"shows": request}, is_picture)
+
+
+# -- choosing events ---------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _opened(path, energy_bin):
+    """Open a dataset that has a bin, if one is asked for."""
     from .event_images import open_events
 
-    output = Path(output)
     with open_events(path) as dataset:
         if energy_bin is not None and energy_bin >= dataset.n_bins:
             raise ConfigError(f"{path}: no bin {energy_bin}: it has {dataset.n_bins} bins, from 0")
-        if run is not None:
-            chosen = dataset.find(run, event, energy_bin)
-            what = f"no run {run} event {event}"
-        else:
-            chosen = dataset.random(n_random, seed, energy_bin)
-            what = "no events"
-        if not chosen:
-            raise ConfigError(f"{path}: {what}" + ("" if energy_bin is None else f" in bin {energy_bin}"))
-        is_picture = _names_a_picture(output, 1 if together else len(chosen))
-        from .pictures import events_figure, save
+        yield dataset
 
-        events = (dataset.event(table, row) for table, row in chosen)
-        for group in [list(events)] if together else ([one] for one in events):
-            name = "events.png" if together else picture_name(group[0].values)
-            picture = output if is_picture else output / name
-            picture.parent.mkdir(parents=True, exist_ok=True)
-            save(events_figure(group), picture)
-            yield picture
+
+def _find(path, run, event, energy_bin):
+    """Return [(path of the table, row), ...] of an event."""
+    with _opened(path, energy_bin) as dataset:
+        return [(table._v_pathname, row) for table, row in dataset.find(run, event, energy_bin)]
+
+
+def _random(paths, n_events, seed, energy_bin):
+    """Return [(path, path of the table, row), ...] of events drawn from all datasets alike."""
+    from .event_images import drawn
+
+    counts = []
+    for path in paths:
+        with _opened(path, energy_bin) as dataset:
+            counts.append(dataset.count(energy_bin))
+    numbers, chosen, first = drawn(sum(counts), n_events, seed), [], 0
+    for path, count in zip(paths, counts, strict=True):
+        mine = [int(number) - first for number in numbers if first <= number < first + count]
+        first += count
+        if mine:
+            with _opened(path, energy_bin) as dataset:
+                chosen += [(path, table._v_pathname, row) for table, row in dataset.places(mine, energy_bin)]
+    return chosen
+
+
+def _events(chosen):
+    """Yield the events of [(path, path of the table, row), ...], opening each dataset once."""
+    for path, places in itertools.groupby(chosen, lambda place: place[0]):
+        with _opened(path, None) as dataset:
+            for _, table, row in places:
+                yield dataset.event(dataset.file.get_node(table), row)
+
+
+def _identity(values):
+    """Return what is not the same for two events of a dataset."""
+    names = ("run_number", "event_number", "gamma_hadron_label", "run_index", "mc_energy", "core_x", "core_y")
+    return {name: values.get(name) for name in names}
+
+
+# -- names -------------------------------------------------------------------------------------------
 
 
 def _names_a_picture(output, n_pictures):
@@ -79,10 +141,12 @@ def _names_a_picture(output, n_pictures):
     return False
 
 
-def picture_name(values):
-    """Return the file name of an event's picture, from its columns."""
+def picture_name(event):
+    """Return the end of the file name of an event's picture; runs of one number and primary have their run_index."""
+    values = event.values
+    index = f"_index{values['run_index']}" if event.run else ""
     primary = primary_name(values["gamma_hadron_label"]).replace(" ", "")
-    return f"run{values['run_number']}_event{values['event_number']}_{primary}.png"
+    return f"run{values['run_number']}{index}_event{values['event_number']}_{primary}.png"
 
 
 def main(arguments=None):
@@ -92,16 +156,17 @@ def main(arguments=None):
         description="Draw events of a dataset: each telescope's stored array beside its camera, one PNG per event.",
     )
     add = parser.add_argument
-    add("dataset", metavar="DATASET", help="HDF5 file that image_extractor.py wrote")
+    add("datasets", metavar="DATASET", nargs="+", help="HDF5 files that image_extractor.py wrote, or wildcards")
     add("--run", metavar="R", type=int, help="run number of the event to draw")
     add("--event", metavar="E", type=int, help="its event number")
     add("--random", metavar="N", type=positive, help="draw N events chosen at random (default: 1)")
     add("--bin", metavar="B", type=not_negative, help="only events of this energy bin (group E<B>, or label)")
     add("--seed", metavar="S", type=not_negative, default=0, help="of the random choice (default: 0)")
-    add("--together", action="store_true", help="all events in one picture, events.png")
+    add("--together", action="store_true", help="all events in one picture")
     add(
         "--output",
         metavar="DIR",
+        type=user_path,
         default=".",
         help="folder for the pictures, or the PNG file if it is one (default: here)",
     )
@@ -116,7 +181,7 @@ def main(arguments=None):
 def _run(options):
     need_matplotlib()
     pictures = visualize(
-        options.dataset,
+        options.datasets,
         options.output,
         run=options.run,
         event=options.event,

@@ -30,8 +30,8 @@ class Workspace:
     def part_path(self, data_file):
         """Return the path of an input's part; inputs of one name in different folders differ."""
         data_file = Path(data_file).absolute()
-        place = hashlib.sha256(str(data_file.parent).encode()).hexdigest()[:12]
-        stem = data_file.name if len(data_file.name) < 200 else hashlib.sha256(data_file.name.encode()).hexdigest()
+        place = hashlib.sha256(os.fsencode(data_file.parent)).hexdigest()[:12]
+        stem = data_file.name if len(data_file.name) < 200 else hashlib.sha256(os.fsencode(data_file.name)).hexdigest()
         return self.folder / f"{stem}.{place}.h5"
 
     def clear(self):

@@ -17,8 +17,10 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
+from image_extractor.arguments import Parser
 from image_extractor.dataset import ImageDataset
-from image_extractor.errors import DatasetError
+from image_extractor.errors import ConfigError, DatasetError
+from image_extractor.input_files import find_files
 
 
 def network(n_channels):
@@ -82,15 +84,25 @@ def evaluate(model, batches):
     return float(nn.functional.binary_cross_entropy_with_logits(scores, labels)), scores.numpy(), labels.numpy()
 
 
+def _check_classes(path, table, labels):
+    """Raise DatasetError unless there is something to tell apart."""
+    n_gammas, n_others = int(labels.sum()), int((1 - labels).sum())
+    if not (n_gammas and n_others):
+        counts = f"{n_gammas} images of gammas and {n_others} of others"
+        raise DatasetError(f"{path}: {table} has {counts}: both are needed to learn what tells them apart")
+
+
 def train(arguments):
     """Train and test; returns the losses of each epoch, the ROC curve and its area."""
-    torch.manual_seed(arguments.seed)
     tables = [
         ImageDataset(
             arguments.path, table=name, telescopes=arguments.telescopes, columns=("is_gamma", *SAMPLE), transform=inputs
         )
         for name in arguments.tables
     ]
+    for name, dataset in zip(arguments.tables, tables, strict=True):
+        _check_classes(arguments.path, name, dataset.labels(("is_gamma",))["is_gamma"])
+    torch.manual_seed(arguments.seed)
     if arguments.shuffle_labels:
         for number, dataset in enumerate(tables):
             dataset.transform = ShuffledLabels(dataset, (arguments.seed, number))
@@ -147,7 +159,7 @@ def draw(path, losses, curve, title):
 
 def main():
     """Read the arguments, train, print and draw; returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("path", metavar="DATASET.h5")
     parser.add_argument("--telescopes", help="type, camera or ids (default: all; one camera)")
     parser.add_argument("--epochs", type=int, default=8, help="default: 8")
@@ -157,15 +169,16 @@ def main():
     arguments = parser.parse_args()
     start = time.monotonic()
     try:
+        find_files(arguments.path)
         arguments.tables = ["Training", "Validation", "Test"]
         try:
             ImageDataset(arguments.path, "Test", telescopes=arguments.telescopes).close()
         except KeyError:
             arguments.tables[2] = "Validation"
         losses, curve = train(arguments)
-    except DatasetError as err:
+    except (ConfigError, DatasetError) as err:
         print(f"ERROR: {err}", file=sys.stderr)
-        return 2
+        return 2 if isinstance(err, ConfigError | KeyError) else 1  # wrong usage, or a bad input
     seconds = time.monotonic() - start
     print(f"{arguments.tables[2]}: AUC {curve[2]:.3f} after {seconds:.0f} s")
     if arguments.plot:

@@ -9,6 +9,12 @@ from pathlib import Path
 
 import pytest
 from conftest import run_command
+from made_dataset import run_script
+
+from image_extractor import dataset_report, storage
+from image_extractor.dataset import ImageDataset
+from image_extractor.dataset_check import check
+from image_extractor.errors import one_line
 
 ROOT = Path(__file__).parents[1]
 
@@ -203,6 +209,21 @@ def test_debug_shows_the_traceback_of_an_input_that_failed(jobs, on_error, produ
     assert "InputError: " in debug.stderr
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_debug_says_what_a_file_holds_and_what_becomes_of_it(jobs, production, make_config, tmp_path):
+    config = make_config(telescope_type_mode="SST", energy_bins_min=-1)
+    files = f"{production[0].parent}/gamma_run*.simtel.*"
+    done = run_command(files, tmp_path / "o.h5", config, "--debug", "--jobs", jobs)
+    assert done.returncode == 0, done.stderr
+    for path, run, n_events in zip(production[:2], (1, 2), (6, 9), strict=True):
+        lines = [line for line in done.stderr.splitlines() if line.startswith(f"DEBUG: {path}: ")]
+        assert len(lines) == 2
+        assert f": run {run}, it has 2 LST LSTCam, 2 SST CHEC, selected: SST 3, 4; simulated 0.05 to 50 TeV" in lines[0]
+        assert f": primary gamma, {n_events} events read, dropped: " in lines[1]
+    blocks = [line for line in done.stderr.splitlines() if "a block of" in line]
+    assert len(blocks) == 2
+
+
 @pytest.mark.parametrize("spelling", ["--max-events", "--max_events", "--max-ev"])
 def test_long_options_take_both_spellings(spelling, production, config, convert):
     import tables
@@ -271,6 +292,55 @@ def test_files_of_one_name_are_told_apart(production, config, tmp_path):
     lines = [line for line in done.stderr.splitlines() if line.startswith("INFO: ")]
     assert [line.split()[2] for line in lines] == [f"{name}:" for name in names]
     assert lines[0].endswith("north/a/run.gz: converted: 6 events read, 6 selected")
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_names_that_are_not_utf8_and_a_terminal_that_can_not_print_them(jobs, production, make_config, tmp_path):
+    """Of inputs, folder, settings, output: all is there in the end, and in the log in a way that ASCII has."""
+    folder = tmp_path / os.fsdecode(b"f\xff")
+    folder.mkdir()
+    names = [os.fsdecode(name) for name in (b"gamma\xe9.simtel.gz", b"caf\xc3\xa9.simtel.zst")]
+    for source, name in zip(production, names, strict=False):
+        shutil.copy(source, folder / name)
+    (folder / os.fsdecode(b"bad\xff.simtel.gz")).write_text("none")
+    config, output = folder / os.fsdecode(b"s\xff.config"), folder / os.fsdecode(b"o\xff.h5")
+    make_config(telescope_type_mode="SST").rename(config)
+    ascii_only = os.environ | {"PYTHONIOENCODING": "ascii"}
+    arguments = [f"{folder}/*.simtel*", output, config, "--jobs", jobs]
+    done = run_command(*arguments, env=ascii_only)
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False), done.stderr
+    assert (done.stdout + done.stderr).isascii()
+    assert "bad\\udcff.simtel.gz: not a simtel (EventIO) file\n" in done.stderr
+    again = run_command(*arguments, env=ascii_only)
+    assert (again.returncode, again.stdout.count("in the output already, skipped")) == (1, 2)
+    report = dataset_report.summary(output)
+    assert "o\\xff.h5" in report.partition("command")[2]  # an attribute, in which text is UTF-8
+    assert check(output)[0] == []
+    with storage.open_dataset(output) as file:
+        assert {os.fsdecode(name) for name in file.root.Run_Table.col("file_name")} == set(names)
+    with ImageDataset(output, "Events") as dataset:
+        assert len(dataset) > 0
+
+
+def test_compiled_code_that_can_not_be_kept_is_one_line(production, config, dataset_path, tmp_path):
+    """As in an installation that is read-only, without a home folder: numba finds no place for its cache."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import tempfile\ndef refuse(*args, **options): raise OSError(30, 'Read-only file system')\n"
+        "tempfile.TemporaryFile = refuse\n"
+    )
+    env = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    converting = run_command(production[0], tmp_path / "o.h5", config, env=env)
+    for done in (converting, run_script("visualize_events.py", dataset_path, "--output", tmp_path, env=env)):
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+        assert "set NUMBA_CACHE_DIR to a folder that can" in done.stderr
+    assert not list(tmp_path.glob("o.h5*"))
+
+
+@pytest.mark.parametrize(
+    ("text", "line"), [("a\n b ", "a b"), ("x" * 200, "x" * 200), ("y " * 150, "y " * 98 + "y...")]
+)
+def test_what_others_say_is_one_line_of_200_characters(text, line):
+    assert one_line(text) == line
 
 
 def test_tracebacks_only_with_debug(make_config, tmp_path):

@@ -23,6 +23,7 @@ from image_extractor import storage
 from image_extractor.dataset import ImageDataset
 from image_extractor.errors import DatasetError, MissingNameError
 from image_extractor.merge import rewrite
+from image_extractor.sample_columns import COLUMNS
 
 # -- agreement -------------------------------------------------------------------------------------------
 
@@ -271,7 +272,10 @@ def halved(batch):
         ({"telescopes": "LTS"}, "no telescope 'LTS'; nearest: LST"),
         ({"telescopes": 3}, "no telescope 3; it has: LST, MST, LSTCam, NectarCam, 2, 5, 9"),
         ({"bins": 7}, "no energy bin 'E7'; nearest: E"),
-        ({"columns": ("log_energy",)}, "no column 'log_energy'; nearest: log10_energy"),
+        (
+            {"columns": ("log_energy",)},
+            "no column 'log_energy'; nearest: log10_energy",
+        ),
         ({"channels": "chrge"}, "no channel 'chrge'; nearest: charge"),
     ],
 )
@@ -283,6 +287,16 @@ def test_a_wrong_name_is_told_with_the_nearest(mapped_path, arguments, message):
     assert str(caught.value).startswith(f"{mapped_path}: {message}")
     assert "\n" not in str(caught.value)
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)  # workers hand errors on
+
+
+def test_every_column_that_is_listed_works(mapped_path):
+    with pytest.raises(MissingNameError) as caught:
+        ImageDataset(mapped_path, "Events", columns="nonsense")
+    listed = str(caught.value).partition("it has: ")[2].split(", ")
+    assert {*COLUMNS, "event_weight"} == set(listed)
+    for name in sorted(set(listed) - {"event_weight"}):  # which needs runs that say how they were simulated
+        with ImageDataset(mapped_path, "Events", columns=name) as dataset:
+            assert len(dataset.labels()[name]) == len(dataset)
 
 
 @pytest.mark.parametrize("arguments", [{"view": "stereo"}, {"dtype": "uint16"}, {"channels": []}])

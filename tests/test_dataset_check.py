@@ -300,13 +300,31 @@ def test_exit_codes(sound, tmp_path):
     assert bad.stdout.count("\n") == 1
 
 
+def test_wildcards_of_numbered_outputs(sound, tmp_path):
+    """Quoted or spelt out by the shell; a bad one is named and the others are looked at."""
+    paths = [tmp_path / f"o_{number:04}.h5" for number in (0, 1, 10)]
+    for path in (paths[0], paths[2]):
+        shutil.copy(sound / "mapped.h5", path)
+    paths[1].write_text("none")
+    for given in ([tmp_path / "o_*.h5"], paths):
+        result = run_script("read_data.py", *given, "--check")
+        assert (result.returncode, result.stderr) == (1, f"{paths[1]}: not a readable HDF5 file\n")
+        assert result.stdout == "".join(f"{paths[i]}: all is well: 50 events, 104 images\n" for i in (0, 2))
+    paths[1].unlink()
+    result = run_script("read_data.py", f"{tmp_path}/o_*.h5")
+    assert (result.returncode, result.stderr) == (0, "")
+    lines = [line for line in result.stdout.splitlines() if line.startswith("file ")]
+    assert [line.split()[1].rstrip(",") for line in lines] == [str(paths[0]), str(paths[2])]
+
+
 @pytest.mark.parametrize("option", [[], ["--check"], ["--events", "2"]])
 def test_what_is_no_dataset_is_refused_in_one_line(tmp_path, option):
     (tmp_path / "text.h5").write_text("no HDF5")
     tables.open_file(str(tmp_path / "empty.h5"), "w").close()
-    for path in (tmp_path / "text.h5", tmp_path / "empty.h5", tmp_path / "absent.h5", tmp_path):
+    for name, code in {"text.h5": 1, "empty.h5": 1, "absent.h5": 2, "absent*.h5": 2, "": 2}.items():
+        path = tmp_path / name
         result = run_script("read_data.py", path, *option)
-        assert (result.returncode, result.stdout) == (2, "")
+        assert (result.returncode, result.stdout) == (code, "")
         assert result.stderr.startswith(f"{path}: ")
         assert result.stderr.count("\n") == 1
 
@@ -335,7 +353,7 @@ def test_a_damaged_block_is_one_line(sound, tmp_path):
     content[place : place + 64] = bytes(64)
     path.write_bytes(content)
     summary, checked = run_script("read_data.py", path), run_script("read_data.py", path, "--check")
-    assert (summary.returncode, summary.stdout, checked.returncode, checked.stderr) == (2, "", 1, "")
+    assert (summary.returncode, summary.stdout, checked.returncode, checked.stderr) == (1, "", 1, "")
     for line in (summary.stderr, checked.stdout):
         assert line.startswith(f"{path}: damaged")
         assert line.count("\n") == 1

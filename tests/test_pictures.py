@@ -4,9 +4,10 @@ import os
 
 import numpy as np
 import pytest
+import tables
 from made_dataset import ROOT, TELESCOPES, run_script, write_dataset
 
-from image_extractor import ImageExtractor, images
+from image_extractor import ImageExtractor, images, numtel, visualize
 from image_extractor.event_images import open_events
 from image_extractor.pictures import events_figure
 
@@ -185,7 +186,7 @@ def test_the_command_draws_both_primaries_of_an_event(tmp_path):
     result = run_script("visualize_events.py", tmp_path / "made.h5", *arguments)
     assert (result.returncode, result.stderr) == (0, "")
     names = sorted(path.name for path in (tmp_path / "new" / "pictures").iterdir())
-    assert names == ["run4_event200_gamma.png", "run4_event200_proton.png"]
+    assert names == ["made_run4_event200_gamma.png", "made_run4_event200_proton.png"]
     assert len(result.stdout.splitlines()) == 2
     assert (tmp_path / "new" / "pictures" / names[0]).read_bytes().startswith(PNG)
 
@@ -196,11 +197,90 @@ def test_events_together_are_one_picture(tmp_path):
     result = run_script("visualize_events.py", tmp_path / "made.h5", *arguments, tmp_path / "new" / "three.png")
     assert (result.returncode, result.stderr, result.stdout) == (0, "", f"{tmp_path / 'new' / 'three.png'}\n")
     result = run_script("visualize_events.py", tmp_path / "made.h5", *arguments, tmp_path / "folder")
-    assert (tmp_path / "folder" / "events.png").read_bytes() == (tmp_path / "new" / "three.png").read_bytes()
+    assert (tmp_path / "folder" / "made_events.png").read_bytes() == (tmp_path / "new" / "three.png").read_bytes()
     with open_events(tmp_path / "made.h5") as dataset:
         events = [dataset.event(*place) for place in dataset.random(3)]
     arrays, _, _ = panels(events_figure(events))
     assert len(arrays) == sum(len(event.images) for event in events)
+
+
+def two_pointings(path):
+    """Write a dataset of two runs of one number and primary, pointing north and south, with all event numbers in both."""
+    write_dataset(path, (4, 4))
+    with tables.open_file(path, "a") as file:
+        runs = file.root.Run_Table
+        runs.modify_column(column=[0, 0], colname="primary")
+        runs.modify_column(column=[b"north.simtel.gz", b"south.simtel.gz"], colname="file_name")
+        runs.modify_column(column=[0.0, np.pi], colname="pointing_az")
+        runs.modify_column(column=[1.2, 1.2], colname="pointing_alt")
+        for table in file.walk_nodes("/", "Table"):
+            if table.name == "Events" and table.nrows:
+                index = (table.col("gamma_hadron_label") == 101).astype(np.int32)
+                table.modify_column(column=index, colname="run_index")
+                table.modify_column(column=np.zeros(table.nrows, np.int32), colname="gamma_hadron_label")
+
+
+@pytest.fixture
+def draw(tmp_path, monkeypatch, capsys):
+    """Run a command that draws, in this process and folder: exit code, last line of stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(main, *arguments):
+        code = main([str(argument) for argument in arguments])
+        said = capsys.readouterr()
+        return code, said.out.splitlines(), said.err
+
+    return run
+
+
+def test_runs_of_one_number_and_primary_give_two_pictures(tmp_path, draw):
+    """Whichever of them is drawn; titles say which is which."""
+    two_pointings(tmp_path / "made.h5")
+    code, names, said = draw(visualize.main, "made.h5", "--run", 4, "--event", 200)
+    assert sorted(names) == [f"made_run4_index{index}_event200_gamma.png" for index in (0, 1)]
+    assert (code, said) == (0, "")
+    with open_events(tmp_path / "made.h5") as dataset:
+        figures = [event_figure(dataset.event(*place)) for place in dataset.find(4, 200)]
+    titles = [figure.texts[0].get_text().replace("\n", " ") for figure in figures]
+    for name, azimuth in (("north", "0.00"), ("south", "180.00")):
+        words = f"event 200  ·  file {name}.simtel.gz", f"pointing altitude 68.75°, azimuth {azimuth}°"
+        spaced = [title.replace("\u00a0", " ") for title in titles]
+        assert [all(word in title for word in words) for title in spaced].count(True) == 1
+
+
+def test_nothing_is_overwritten_but_by_the_same_command(tmp_path, draw):
+    """Pictures say what they show: the same dataset's, drawn again, takes the place of the old one."""
+    folders = [tmp_path / name for name in ("one", "two")]
+    for folder in folders:
+        folder.mkdir()
+        write_dataset(folder / "made.h5", (4, 4))
+    commands = [(visualize.main, "--run", 4, "--event", 200), (visualize.main, "--together"), (numtel.main,)]
+    for main, *options in commands:
+        (code, (*_, name), _), second = draw(main, "one/made.h5", *options), draw(main, "two/made.h5", *options)
+        assert (code, second[0], second[1][-1]) == (0, 0, name.replace(".png", "_2.png"))
+        kept = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(kept + b"drawn by an earlier version")
+        assert draw(main, tmp_path / "one" / "made.h5", *options)[1][-1] == name
+        assert draw(main, "two/made.h5", *options) == second
+        assert (tmp_path / name).read_bytes() == kept
+    for mine, content in (("mine.png", PNG + b"\0\0\0\4tEXtmine"), ("text.png", b"mine")):
+        (tmp_path / mine).write_bytes(content)
+        code, _, said = draw(main, "one/made.h5", "--output", mine)
+        assert (code, said) == (2, f"{mine}: is there and is not this picture: choose another --output\n")
+        assert (tmp_path / mine).read_bytes() == content
+    assert len(list(tmp_path.glob("*.png"))) == 2 * 4 + 2
+
+
+def test_events_of_numbered_outputs(tmp_path, draw):
+    """An event is found in whichever it is; random ones are drawn from all."""
+    made = [write_dataset(tmp_path / f"o_{number:04}.h5", (n, 0)) for number, n in ((0, 2), (1, 4))]
+    result = draw(visualize.main, "o_*.h5", "--run", 4, "--event", 400)
+    assert result == (0, ["o_0001_run4_event400_gamma.png"], "")
+    code, names, _ = draw(visualize.main, "o_0000.h5", "o_0001.h5", "--random", 20, "--output", "all")
+    assert (code, len(set(names))) == (0, len([*made[0], *made[1]]))
+    assert draw(visualize.main, "o_*.h5", "--together", "--random", 2) == (0, ["o_events.png"], "")
+    result = draw(visualize.main, "o_*.h5", "--run", 4, "--event", 7)
+    assert result == (2, [], "o_0000.h5 and 1 more: no run 4 event 7\n")
 
 
 def test_output_is_a_folder_or_the_one_picture(tmp_path):

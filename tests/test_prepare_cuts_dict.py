@@ -100,9 +100,9 @@ def test_no_event_passes(folder):
     assert cuts.load(folder / "cuts.pkl") == {}
 
 
-def refused(folder, done, *words):
+def refused(folder, done, *words, code=2):
     """Check that a command ended with one line, with these words, and wrote nothing."""
-    assert done.returncode == 2
+    assert done.returncode == code
     assert len(done.stderr.splitlines()) == 1, done.stderr
     assert all(word in done.stderr for word in words), done.stderr
     assert not done.stdout
@@ -120,7 +120,7 @@ def test_what_the_command_refuses(folder):
     (folder / "wrong.config").write_text("[preselection_cuts]\nMSCW = 2, 1\n")
     refused(folder, run(files, output, folder / "wrong.config"), "wrong.config: [preselection_cuts] MSCW = 2, 1")
     (folder / "run3.root").write_text("no ROOT")
-    refused(folder, run(files, output, settings_), "run3.root: can't be read as a ROOT file")
+    refused(folder, run(files, output, settings_), "run3.root: can't be read as a ROOT file", code=1)
 
 
 def test_traceback_only_with_debug(folder):
