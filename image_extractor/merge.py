@@ -198,12 +198,19 @@ class _Builder:
             storage.set_attributes(self._file.root, {row_types.TEL_POINTING: True})
         self._create_table(tel_table, row_types.TEL_COLUMNS, telescopes)
         for table in cameras:
-            self._create_table(table, row_types.CAMERA_COLUMNS, table[:])
+            self._copy(table)
         self._runs = self._create_table(example.root[row_types.RUN_TABLE], row_types.RUN_COLUMNS, None)
         for group, event_tables, arrays in groups:
             events = next(iter(event_tables.values()))
             self._event_dtype = older_formats.event_dtype(events.dtype, len(telescopes), own_pointings)
             self._create_group(group, events, arrays)
+
+    def _copy(self, table):
+        place = table._v_parent._v_pathname, table._v_name
+        attributes = storage.user_attributes(table)
+        copy = storage.create_table(self._file, *place, table.dtype, table.filters, attributes)
+        for rows in blocks(table):
+            storage.append(copy, rows)
 
     def _create_table(self, example, columns, rows):
         """Create a table like one of a source, with these rows, if any."""

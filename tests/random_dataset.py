@@ -63,13 +63,17 @@ def write_dataset(path, seed=0, n_events=N_EVENTS, run=1, primary=0, tel_ids=TEL
     has = random.random((n_events, len(tel_ids))) < 0.6
     has[::7] = False  # events without any of the telescopes
     image = made["image"]
-    attributes = {key if key != "mode" else "image_mode": image[key] for key in image if key != "shape"}
+    attributes = {
+        key if key != "mode" else "image_mode": value
+        for key, value in image.items()
+        if key not in ("shape", "shape_of", "mapping_of")
+    }
     if image["dtype"] == "float32":
         attributes |= {"charge_scale": 1.0, "time_scale": 1.0}
     filters = storage.filters(made["output"]["compression"])
     with storage.open_file(path, "w") as file:
         storage.set_attributes(
-            file.root, {"format": row_types.FORMAT_NAME, "format_version": "1.0", "config": config.dumps(made)}
+            file.root, {"format": row_types.FORMAT_NAME, "format_version": row_types.FORMAT_VERSION, "config": config.dumps(made)}
         )
         tel_table = np.zeros(len(tel_ids), row_types.dtype(row_types.TEL_COLUMNS))
         tel_table["tel_id"], tel_table["tel_type"], tel_table["camera"] = tel_ids, b"LST", b"LSTCam"
@@ -77,7 +81,9 @@ def write_dataset(path, seed=0, n_events=N_EVENTS, run=1, primary=0, tel_ids=TEL
         for axis in ("tel_x", "tel_y", "tel_z"):
             tel_table[axis] = random.uniform(-100, 100, len(tel_ids))
         storage.create_table(file, "/", "Tel_Table", tel_table.dtype, filters, {}).append(tel_table)
-        storage.create_table(file, "/Cameras", "LSTCam", np.dtype([("pixel_id", "<i4")]), filters, {})
+        for name in ("LSTCam", "NectarCam"):
+            camera = {"mapping": image["mapping"]}
+            storage.create_table(file, "/Cameras", name, np.dtype([("pixel_id", "<i4")]), filters, camera)
         row = np.zeros(1, row_types.dtype(row_types.RUN_COLUMNS))
         for name, value in (
             ("file_name", b"run.simtel"),

@@ -138,6 +138,7 @@ def test_batches_that_are_held_are_never_overwritten(mapped_path):
 @pytest.mark.parametrize("options", [(), ("--shuffle", "--split", "0.6,0.4")])
 def test_datasets_of_the_command(production, make_config, convert, storage_mode, options):
     made = {"storage_mode": storage_mode, "telescope_type_mode": "LST", "image_mode": "PIXELS_TIMING_2C"}
+    made["image_dtype"] = "int32"  # stored in hundredths
     path = convert(production[0].with_name("*.simtel*"), make_config(**made, output_compression="none"), *options)
     n_seen = 0
     for table in ("Training", "Validation") if options else ("Events",):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from random_dataset import write_dataset
 from simtel_objects import edited
 
-from image_extractor import row_types
+from image_extractor import older_formats, row_types
 from image_extractor.dataset import ImageDataset
 from image_extractor.demo import write_demo_file
 from image_extractor.errors import DatasetError
@@ -115,11 +115,13 @@ def test_old_datasets_are_taken_for_circles_with_a_warning(caplog):
     old = np.zeros(1, row_types.dtype(columns))
     for name in old.dtype.names:
         old[name] = runs[name]
+    old = older_formats.run_table(old)
     EventWeight().check(old)
-    assert "1 run of format 1.0 without core_pos_mode: a circular core scatter area is assumed" in caplog.text
+    assert "1 run of an older format: a circular core scatter area is assumed" in caplog.text
     energy = np.array([1.0])
     assert simulated_flux(energy, old, diffuse=False) == simulated_flux(energy, runs, diffuse=False)
     caplog.clear()
+    runs["uses_read"] = 2000
     EventWeight().check(runs)
     assert not caplog.records
 
