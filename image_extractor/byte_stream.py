@@ -63,7 +63,7 @@ class ByteStream:
         except DAMAGED as err:
             raise InputError(f"{self.path}: corrupt or unreadable: {one_line(err)}") from err
         except _TrailingBytesError as err:
-            raise InputError(f"{self.path}: damaged: behind its compressed content there is something else") from err
+            raise InputError(f"{self.path}: corrupt: behind its compressed content there is something else") from err
         self.position += n_read
         return n_read
 
@@ -145,12 +145,13 @@ class _FrameReader:
         self._data = memoryview(b"")
 
     def readinto(self, buffer):
-        buffer, n_read = memoryview(buffer), 0
-        while n_read < len(buffer) and (self._data or self._refill()):
-            part = self._data[: len(buffer) - n_read]
-            buffer[n_read : n_read + len(part)] = part
-            self._data = self._data[len(part) :]
-            n_read += len(part)
+        n_read = 0
+        with memoryview(buffer) as view:
+            while n_read < len(view) and (self._data or self._refill()):
+                part = self._data[: len(view) - n_read]
+                view[n_read : n_read + len(part)] = part
+                self._data = self._data[len(part) :]
+                n_read += len(part)
         return n_read
 
     def _refill(self):

@@ -60,20 +60,20 @@ class _Inside:
     def __iter__(self):
         if not self.only_subobjects:
             raise ValueError(f"{self} holds more than sub-objects")
-        data = self._filehandle.getbuffer()
-        position, stop = self.address, self.address + self.size
-        while position < stop:
-            header = parse_header_bytes(data[position : position + HEADER_SIZE])
-            if header.extended:
-                (extension,) = struct.unpack_from("<I", data, position + HEADER_SIZE)
-                header.content_size += (extension & 0xFFF) << 30
-            header.content_address = position + header.header_size
-            position += header.total_size
-            if position > stop:
-                raise ValueError(f"{self}: the object of type {header.type} inside is longer than it")
-            kind = self.wanted.get(header.type)
-            if kind is not None:
-                yield kind(header, self._filehandle)
+        with self._filehandle.getbuffer() as data:  # let go of: in an error's traceback it crashes Python 3.12.1
+            position, stop = self.address, self.address + self.size
+            while position < stop:
+                header = parse_header_bytes(data[position : position + HEADER_SIZE])
+                if header.extended:
+                    (extension,) = struct.unpack_from("<I", data, position + HEADER_SIZE)
+                    header.content_size += (extension & 0xFFF) << 30
+                header.content_address = position + header.header_size
+                position += header.total_size
+                if position > stop:
+                    raise ValueError(f"{self}: the object of type {header.type} inside is longer than it")
+                kind = self.wanted.get(header.type)
+                if kind is not None:
+                    yield kind(header, self._filehandle)
 
 
 class _Unparsed:
@@ -131,6 +131,7 @@ class ADCSamples(objects.ADCSamples):
             return super().parse()
         samples, whole = decode_differences(data, n_gains * n_pixels, n_samples)
         if not whole:
+            del data
             raise ValueError(f"{self}: the samples are cut or damaged")
         return samples.reshape(n_gains, n_pixels, n_samples)
 

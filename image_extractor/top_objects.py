@@ -36,9 +36,10 @@ class TopObject:
             self._payload = io.BytesIO(self._start + self._stream.read(size - len(self._start)))
         else:
             self._payload = io.BytesIO(bytes(size))
-            with self._payload.getbuffer() as buffer:  # read in place: events are large
+            # read in place: events are large. What an error's traceback holds of a buffer crashes Python 3.12.1
+            with self._payload.getbuffer() as buffer, buffer[len(self._start) :] as missing:
                 buffer[: len(self._start)] = self._start
-                self._stream.fill(buffer[len(self._start) :])
+                self._stream.fill(missing)
         return self._payload
 
     def skip(self):

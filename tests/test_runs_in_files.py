@@ -1,5 +1,6 @@
 """What may stand in a simtel file besides one plain run: further runs, torn ones, showers among the headers, garbage."""
 
+import gc
 import logging
 import zlib
 
@@ -301,6 +302,7 @@ def test_whole_events_of_a_cut_file_are_kept_if_that_is_wanted(suffix, fast, run
             continue
         with pytest.raises(CutError, match="truncated"):
             all_of(path, fast)
+        gc.collect()  # Python 3.12.1 crashes here if the error holds a part of a buffer
         caplog.clear()
         seen = []
         with simtel.open_runs(path, fast, on_truncated="keep") as file_runs:
