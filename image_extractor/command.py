@@ -284,11 +284,29 @@ def _summary(report, output, seconds):
     clipped = sum(run["clipped_pixels"] for run in written)
     if clipped:
         lines.append(f"clipped pixels: {clipped}; a larger dtype or a smaller scale keeps what did not fit")
+    lines += _split_lines(report.outputs)
     state = "written" if report.outputs else "unchanged" if Path(output).exists() else "not written"
     if report.outputs and Path(output) not in report.outputs:  # numbered ones
         output = " ... ".join(dict.fromkeys(str(path) for path in (report.outputs[0], report.outputs[-1])))
     lines.append(f"{output}: {state}, {seconds:.1f} s in all")
     return "\n".join(lines) + "\n"
+
+
+def _split_lines(outputs):
+    """Return how many events the split tables of all outputs hold, as showers allowed; nothing if there are none."""
+    from . import row_types, storage
+
+    totals = {}
+    for path in outputs:
+        with storage.damage(path), storage.open_dataset(path, rows_only=True) as file:
+            for group in storage.events_groups(file):
+                for name, table in storage.events_tables(group).items():
+                    totals[name] = totals.get(name, 0) + int(table.nrows)
+    if row_types.EVENTS in totals or not totals:
+        return []
+    everything = max(sum(totals.values()), 1)
+    shares = [f"{name.partition('_')[2]} {n} ({100 * n / everything:.1f} %)" for name, n in totals.items()]
+    return [f"split: {', '.join(shares)} of {plural(sum(totals.values()), 'event')}"]
 
 
 def _counts(run):
