@@ -18,6 +18,9 @@ USES = 100
 #: Events that are looked at, at once.
 STRETCH = 1 << 18
 
+#: With the last kinds of showers the sum of all bins comes first, by weight: it is then as near as showers allow.
+LAST, HEAVY = 3, 50
+
 
 class Showers:
     """Numbers of 64 bits that all uses of a shower share, and no other shower: its run, primary and number, mixed.
@@ -66,7 +69,8 @@ class Shares:
 
     Showers are taken kind by kind, a kind being so many events in such bins, those of most events first. Of each kind
     so many go to each table as bring its bins, and the sum of all, nearest to their fractions (least squares) with
-    what went before: small showers make up for what large ones left over. Of one kind, the keys choose.
+    what went before: small showers make up for what large ones left over, and the last kinds for the sum of all. Of
+    one kind, the keys choose.
 
     Memory: a byte a shower more than the keys.
 
@@ -154,7 +158,9 @@ class Shares:
             if kind.table >= 0:
                 cut = np.where(np.arange(len(self._edges)) >= kind.table, kind.n_showers, 0)
             else:
-                wanted = (debt[:, bins] * n_events).sum(axis=1) / (n_events**2).sum()
+                weights = np.ones(len(bins))
+                weights[-1] = HEAVY if len(kinds) - len(cuts) <= LAST else 1
+                wanted = (debt[:, bins] * weights * n_events).sum(axis=1) / (weights * n_events**2).sum()
                 # rounded first, because sums of fractions are not exact, and a tie must not go by that
                 cut = np.maximum.accumulate(np.clip(np.rint(np.round(wanted, 6)), 0, kind.n_showers)).astype(np.int64)
             debt[:, bins] -= np.outer(cut, n_events)

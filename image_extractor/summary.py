@@ -54,6 +54,7 @@ def summary(report, output, seconds):
         lines.append(f"{'total':{width}} " + _counts(total))
     lines += _dropped_lines(written)
     lines += _pixel_lines(written)
+    lines += _split_lines(report.outputs)
     outcome = "written" if report.outputs else "unchanged" if Path(output).exists() else "not written"
     if report.outputs and Path(output) not in report.outputs:  # numbered ones
         output = " ... ".join(dict.fromkeys(str(path) for path in (report.outputs[0], report.outputs[-1])))
@@ -69,6 +70,23 @@ def _notes(run):
         yield "cut short: its whole events are kept, and it counts with the showers that were read"
     if len(run["runs"]) > 1:
         yield f"{plural(len(run['runs']), 'run')}: {', '.join(str(number) for number, _ in run['runs'])}"
+
+
+def _split_lines(outputs):
+    """Return how many events the split tables of all outputs hold, as showers allowed; nothing if there are none."""
+    from . import row_types, storage
+
+    totals = {}
+    for path in outputs:
+        with storage.damage(path), storage.open_dataset(path, rows_only=True) as file:
+            for group in storage.events_groups(file):
+                for name, table in storage.events_tables(group).items():
+                    totals[name] = totals.get(name, 0) + int(table.nrows)
+    if row_types.EVENTS in totals or not totals:
+        return []
+    everything = max(sum(totals.values()), 1)
+    shares = [f"{name.partition('_')[2]} {n} ({100 * n / everything:.1f} %)" for name, n in totals.items()]
+    return [f"split: {', '.join(shares)} of {plural(sum(totals.values()), 'event')}"]
 
 
 def _counts(run):

@@ -73,7 +73,8 @@ def write_dataset(path, seed=0, n_events=N_EVENTS, run=1, primary=0, tel_ids=TEL
     filters = storage.filters(made["output"]["compression"])
     with storage.open_file(path, "w") as file:
         storage.set_attributes(
-            file.root, {"format": row_types.FORMAT_NAME, "format_version": row_types.FORMAT_VERSION, "config": config.dumps(made)}
+            file.root,
+            {"format": row_types.FORMAT_NAME, "format_version": row_types.FORMAT_VERSION, "config": config.dumps(made)},
         )
         tel_table = np.zeros(len(tel_ids), row_types.dtype(row_types.TEL_COLUMNS))
         tel_table["tel_id"], tel_table["tel_type"], tel_table["camera"] = tel_ids, b"LST", b"LSTCam"

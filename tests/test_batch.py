@@ -59,7 +59,7 @@ def test_append_skips_what_is_there_and_keeps_tables(production, config, convert
     assert {run for run, _, _ in after} == {1, 2, 10}
     n_new = len(after) - len(before)
     n_training = sum(table == "Events_Training" for key, table in after.items() if key not in before)
-    assert n_training == round(0.6 * n_new)
+    assert abs(n_training - 0.6 * n_new) <= 2  # a shower has two uses
     again = content(output)
     convert(f"{production[0].parent}/gamma*", config, *options)
     assert content(output) == again

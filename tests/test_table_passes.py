@@ -57,8 +57,8 @@ def test_shuffle_and_split_keep_every_event(dataset, extractor, block_bytes, mon
     assert fingerprints(split) == fingerprints(before)
     n = len(before)
     sizes = collections.Counter(event["table"] for event in split)
-    assert sizes == {"Events_Training": round(n * 0.5), "Events_Validation": round(n * 0.8) - round(n * 0.5),
-                     "Events_Test": n - round(n * 0.8)}  # fmt: skip
+    for name, fraction in (("Training", 0.5), ("Validation", 0.3), ("Test", 0.2)):
+        assert abs(sizes[f"Events_{name}"] - fraction * n) <= 2  # a shower has two uses
     with pytest.raises(DatasetError, match="is split already"):
         extractor.split_data(dataset)
 
@@ -121,15 +121,6 @@ def test_eleven_events_stay_eleven(production, convert, make_config):
     output = convert(production[2], make_config(telescope_type_mode="ALL"), "--max_events", 11, "--split")
     sizes = collections.Counter(event["table"] for event in read_dataset(output))
     assert sizes == {"Events_Training": 10, "Events_Validation": 1}
-
-
-@given(st.integers(0, 10**9), st.lists(st.floats(0.01, 1), min_size=1, max_size=3))
-def test_shares_lose_nothing(n_rows, weights):
-    fractions = np.array(weights) / sum(weights)
-    counts = table_passes.shares(n_rows, fractions)
-    assert sum(counts) == n_rows
-    assert all(count >= 0 for count in counts)
-    assert all(abs(count - fraction * n_rows) <= 1 for count, fraction in zip(counts, fractions, strict=True))
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=10)
