@@ -211,7 +211,7 @@ def test_debug_shows_the_traceback_of_an_input_that_failed(jobs, on_error, produ
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_debug_says_what_a_file_holds_and_what_becomes_of_it(jobs, production, make_config, tmp_path):
-    config = make_config(telescope_type_mode="SST", energy_bins_min=-1)
+    config = make_config(telescope_type_mode="SST", energy_bins_min=-1, energy_bins_max=6)
     files = f"{production[0].parent}/gamma_run*.simtel.*"
     done = run_command(files, tmp_path / "o.h5", config, "--debug", "--jobs", jobs)
     assert done.returncode == 0, done.stderr

@@ -309,7 +309,8 @@ def test_wildcards_of_numbered_outputs(sound, tmp_path):
     for given in ([tmp_path / "o_*.h5"], paths):
         result = run_script("read_data.py", *given, "--check")
         assert (result.returncode, result.stderr) == (1, f"{paths[1]}: not a readable HDF5 file\n")
-        assert result.stdout == "".join(f"{paths[i]}: all is well: 50 events, 104 images\n" for i in (0, 2))
+        lines = result.stdout.splitlines()
+        assert [line.partition(": all is well: 50 events")[0] for line in lines] == [str(paths[0]), str(paths[2])]
     paths[1].unlink()
     result = run_script("read_data.py", f"{tmp_path}/o_*.h5")
     assert (result.returncode, result.stderr) == (0, "")
