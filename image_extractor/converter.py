@@ -107,6 +107,7 @@ class Converter:
                     if not rows:
                         part.set_pointings(run.pointings)
                     _log_pointings(run)
+                    _log_missing_showers(run, row)
                     rows.append(row | content | self._dictionary | {"max_events": options.max_events or 0})
                     part.end_run(_columns(rows[-1]))
                 if part.n_events == options.max_events:
@@ -205,6 +206,16 @@ def _kind(layout):
     """Return a text that is the same for the same telescopes."""
     cameras = {name: table for name, (table, _) in layout.cameras.items()}
     return sources.digest(layout.tel_table, cameras, layout.attributes[row_types.FOCAL_LENGTH_CHOICE])
+
+
+def _log_missing_showers(run, row):
+    """Say so if a whole run holds other showers than its header announces: it is an extract, or was merged."""
+    announced = int(row["n_showers"]) * int(row["shower_reuse"])
+    if run.is_read and run.complete and row["uses_read"] != announced:
+        log.warning(
+            "%s: run %d: its header announces %d simulated events, the file holds %d: weights count these",
+            run.input_url, run.obs_id, announced, row["uses_read"],
+        )  # fmt: skip
 
 
 def _log_pointings(run):

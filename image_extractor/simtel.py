@@ -72,7 +72,7 @@ class SimTelRun(SimTelEventSource):
             super().__init__(input_url=path, **kwargs)
         self.objects = sim_tel_file._file
         self._identity = identity
-        self._finished = self.is_alone = False
+        self.is_read = self.is_alone = False
         self.tracking_mode = int(self.file_.header["tracking_mode"])
         self.pointings = Pointings(self._header_pointing())
         self._area_weighted = False
@@ -86,7 +86,7 @@ class SimTelRun(SimTelEventSource):
     def _generator(self):
         with reading(self.input_url):
             yield from super()._generator()
-        self._finished = True
+        self.is_read = True
 
     def check_end(self):
         """Raise InputError unless the whole run was there; see :meth:`RunObjects.check_end`."""
@@ -107,12 +107,12 @@ class SimTelRun(SimTelEventSource):
     @property
     def showers_read(self):
         """Simulated showers read; up to the last event that came, if it was left there."""
-        return self.objects.n_showers if self._finished else self.objects.read_at_event[0]
+        return self.objects.n_showers if self.is_read else self.objects.read_at_event[0]
 
     @property
     def uses_read(self):
         """Uses of these showers (core positions) read, likewise."""
-        return self.objects.n_uses if self._finished else self.objects.read_at_event[1]
+        return self.objects.n_uses if self.is_read else self.objects.read_at_event[1]
 
     def _header_pointing(self):
         """Return azimuth and altitude of the array, None if the header has its right ascension and declination."""

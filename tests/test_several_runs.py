@@ -1,6 +1,7 @@
 """Files of several runs, of two primaries, and cut ones, through the command: what Run_Table and weights say of them."""
 
 import gzip
+import itertools
 import pickle
 
 import numpy as np
@@ -176,3 +177,20 @@ def test_a_run_that_does_not_tell_its_showers_warns(two, config, convert, caplog
         file.root.Run_Table.modify_column(column=[-1], colname="uses_read")
     weights(output)
     assert "all showers of their headers are taken to have been read" in caplog.text
+
+
+def test_a_file_that_holds_fewer_showers_than_its_header_announces(two, config, convert, tmp_path, caplog):
+    """As extracts do, which leave out what did not trigger: weights count what is there, and that is said."""
+    objects = objects_of(two[1].read_bytes())
+    kinds = [kind(one) for one in objects]
+    showers = [i for i, one in enumerate(kinds) if one in (MC_SHOWER, CLOSING)]
+    first, stop = next(pair for pair in itertools.pairwise(showers) if ARRAY_EVENT not in kinds[slice(*pair)])
+    path = tmp_path / "extract.simtel"
+    path.write_bytes(b"".join(objects[:first] + objects[stop:]))
+    n_uses = kinds.count(MC_EVENT)
+    output = convert(path, config)
+    assert rows(output, "n_showers", "uses_read") == [(n_uses, n_uses - 1)]
+    assert f"its header announces {n_uses} simulated events, the file holds {n_uses - 1}" in caplog.text
+    caplog.clear()
+    convert(two[1], config, output="whole.h5")
+    assert "announces" not in caplog.text
