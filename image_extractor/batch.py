@@ -212,7 +212,7 @@ def mergeable(report, work, old):
     written = [run for run in report.runs if run["status"] == "written"]
     if not any(run["events_written"] for run in written) and not old:
         for run in written:
-            run["status"] = "no event"
+            run["status"] = _empty_status(run)
         return []
     check = _TelescopeCheck(old, written, work)
     fitting, seen = [], set()
@@ -220,14 +220,9 @@ def mergeable(report, work, old):
         names = [(Path(run["file"]).name, number, primary) for number, primary in run["runs"]]
         mismatch = check(run)
         if mismatch and not run["events_written"]:
-            run |= {
-                "status": "no event" if run["events_read"] else "no shower",
-                "reason": f"its telescopes: {mismatch}",
-            }
+            run |= {"status": _empty_status(run), "reason": f"its telescopes do not fit: {mismatch}"}
         elif mismatch:
-            _refuse(
-                run, f"its telescopes do not fit {'the output' if check.by_output else 'the first run'}: {mismatch}"
-            )
+            _refuse(run, f"its telescopes do not fit {check.name_of_reference}: {mismatch}")
         elif not seen.isdisjoint(names):
             _refuse(run, "another input has the same name, run number and primary")
         else:
@@ -270,6 +265,10 @@ class _TelescopeCheck:
 
     def _inspect(self, run):
         return sources.inspect(self._work.part_path(run["file"]))
+
+
+def _empty_status(run):
+    return "no event" if run["events_read"] else "no shower"
 
 
 def _refuse(run, reason):

@@ -106,6 +106,8 @@ class Converter:
                 if row is not None:
                     if not rows:
                         part.set_pointings(run.pointings)
+                    elif options.known:
+                        options.known.has_run(data_file, run.obs_id, row["primary"])  # refuses another file's
                     _log_pointings(run)
                     _log_missing_showers(run, row)
                     rows.append(row | content | self._dictionary | {"max_events": options.max_events or 0})
