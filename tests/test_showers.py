@@ -193,6 +193,15 @@ def test_without_reuse_events_go_by_themselves(runs, plain, convert, tmp_path, r
     assert sum(len(set(places)) > 1 for places in uses.values()) > len(uses) / 3
 
 
+def test_showers_of_a_real_run_are_whole(real, make_config, convert):
+    """Six protons of three showers, each used twenty times at other cores, of which up to four triggered."""
+    path = real("proton_lst_flashcam.simtel.zst")
+    found = events(convert(path, make_config(telescope_type_mode="ALL"), "--split", "0.6,0.4"))
+    uses = assert_whole(found)
+    assert (len(found), len(uses)) == (6, 3)
+    assert sizes(found) == {"Events_Training": 4, "Events_Validation": 2}
+
+
 # -- a run in several files -----------------------------------------------------------------------
 
 
