@@ -115,7 +115,7 @@ class Shares:
 
     def _sorted(self, keys, tables):
         showers, first = np.unique(self._shower(keys), return_index=True)
-        return showers, np.asarray(tables)[first]
+        return showers, np.asarray(tables, np.int64)[first]
 
     def _stretches(self, keys):
         """Yield keys of events, some at a time, whole showers."""

@@ -1,9 +1,12 @@
 """Which new events of several datasets go to which split table: showers stay whole, in whatever bins their uses are."""
 
+import re
+
 import numpy as np
 import tables
 
 from . import row_types, sources, storage
+from .errors import DamagedDatasetError
 from .showers import COLUMNS, Shares, Showers
 from .table_passes import blocks
 
@@ -98,6 +101,8 @@ class SplitPlan:
             with storage.damage(path), storage.open_dataset(path, rows_only=True) as file:
                 groups = [group for group, rows in sources.counts(file).items() if rows.get(name)]
                 for group in groups:
+                    if not re.fullmatch(r"/(E\d+)?", group):
+                        raise DamagedDatasetError(path, f"damaged: it counts events in {group}")
                     table = storage.leaf(file, group, name, tables.Table)
                     columns = [*COLUMNS, *TRUTH, *({LABEL} & set(table.colnames))]
                     for rows in blocks(table):

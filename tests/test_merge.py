@@ -155,10 +155,11 @@ def test_a_damaged_part_is_named(damage, place, parts):
     """And nothing is written; whether it is the first, after which the output is made, or another."""
     with tables.open_file(parts[place], "a") as file:
         DAMAGES[damage](file)
-    with pytest.raises(DatasetError) as caught:
-        merged(parts, seed=0)
-    assert str(caught.value).startswith(f"{parts[place]}: ")
-    assert "\n" not in str(caught.value)
+    for options in ({"seed": 0}, {"split": SPLIT}):
+        with pytest.raises(DatasetError) as caught:
+            merged(parts, **options)
+        assert str(caught.value).startswith(f"{parts[place]}: ")
+        assert "\n" not in str(caught.value)
     assert sorted(parts[0].parent.glob("*.h5")) == sorted(parts)
     assert not list(parts[0].parent.parent.glob("*.h5"))
 

@@ -193,6 +193,15 @@ def test_without_reuse_events_go_by_themselves(runs, plain, convert, tmp_path, r
     assert sum(len(set(places)) > 1 for places in uses.values()) > len(uses) / 3
 
 
+def test_showers_of_a_real_run_are_whole(real, make_config, convert):
+    """Six protons of three showers, each used twenty times at other cores, of which up to four triggered."""
+    path = real("proton_lst_flashcam.simtel.zst")
+    found = events(convert(path, make_config(telescope_type_mode="ALL"), "--split", "0.6,0.4"))
+    uses = assert_whole(found)
+    assert (len(found), len(uses)) == (6, 3)
+    assert sizes(found) == {"Events_Training": 4, "Events_Validation": 2}
+
+
 # -- a run in several files -----------------------------------------------------------------------
 
 
@@ -201,12 +210,11 @@ def halves(runs, plain, convert, tmp_path):
     """Return a function that makes datasets of every other use of the same showers, and a path to merge to."""
     whole = convert(f"{runs}/gamma_run1*", plain, output="whole.h5")
 
-    def make(name, use, change=lambda rows: None):
+    def make(name, use, change=lambda rows: rows):
         path = shutil.copy(whole, tmp_path / name)
         with tables.open_file(path, "a") as file:
             rows = file.root.E0.Events[:]
-            rows = rows[rows["event_number"] % 2 == use]
-            change(rows)
+            rows = change(rows[rows["event_number"] % 2 == use])
             file.root.E0.Events.remove_rows()
             file.root.E0.Events.append(rows)
             file.root.Run_Table.modify_column(column=np.array([len(rows)]), colname="events_written")
@@ -222,14 +230,19 @@ def merged(paths, target, split):
 
 def test_the_rest_of_a_shower_follows_it(halves, tmp_path):
     """Two extracts of one run, each with some uses of the same showers: at once, and the second appended."""
-    first, second = halves("first.h5", 0), halves("second.h5", 1)
+
+    def of_even_showers(rows):
+        return rows[rows["event_number"] // 100 % 2 == 0]
+
+    first, second = halves("first.h5", 0, of_even_showers), halves("second.h5", 1)
     assert_whole(events(merged([first, second], tmp_path / "at_once.h5", FRACTIONS)))
     old = merged([first], tmp_path / "old.h5", {"Training": 0.2, "Validation": 0.8})
     before = events(old)
-    appended = events(merged([old, second], tmp_path / "new.h5", {"Training": 0.8, "Validation": 0.2}))
-    assert {key: appended[key] for key in before} == before
-    known = {key[2] // 100 for key in before}
-    assert_whole({key: value for key, value in appended.items() if key[2] // 100 in known})
+    after = events(merged([old, second], tmp_path / "new.h5", {"Training": 0.8, "Validation": 0.2}))
+    assert {key: after[key] for key in before} == before
+    assert_whole(after)
+    others = {table for (_, _, event), (_, table, _) in after.items() if event // 100 % 2}
+    assert others == {"Events_Training"}  # for those that follow are more than the fraction of Validation already
 
 
 def test_another_production_of_the_same_numbers_does_not(halves, tmp_path):
@@ -237,6 +250,7 @@ def test_another_production_of_the_same_numbers_does_not(halves, tmp_path):
 
     def other(rows):
         rows["mc_energy"] *= 1.01
+        return rows
 
     old = merged([halves("first.h5", 0)], tmp_path / "old.h5", {"Training": 0.2, "Validation": 0.8})
     new = merged([old, halves("second.h5", 1, other)], tmp_path / "new.h5", {"Training": 0.8, "Validation": 0.2})
