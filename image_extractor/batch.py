@@ -224,7 +224,7 @@ def mergeable(report, work, old):
         elif mismatch:
             _refuse(run, f"its telescopes do not fit {check.name_of_reference}: {mismatch}")
         elif not seen.isdisjoint(names):
-            _refuse(run, "another input has the same name, run number and primary")
+            _refuse(run, "another input has the same name, run number and primary: give it another name")
         else:
             seen.update(names)
             fitting.append((work.part_path(run["file"]), names, run))

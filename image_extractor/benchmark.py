@@ -167,7 +167,7 @@ def commands(path, events, focal_length, folder, n_files, with_copies=True):
     options = ["--write-images", "--no-write-parameters", "--overwrite", "--provenance-log", folder / "provenance.log"]
     result["e"] = [python, "-m", "ctapipe.tools.process", "-i", path, "-o", folder / "ctapipe.h5", *options]
     result["e"] += ["--SimTelEventSource.focal_length_choice", focal_length]
-    (folder / "tenth.pkl").write_bytes(pickle.dumps(dict.fromkeys(events[::10], (0, 1.0))))
+    (folder / "tenth.pkl").write_bytes(pickle.dumps(dict.fromkeys(events[::10], (3, 2.0))))
     for letter, settings in {"f": (False, "mapped", 1), "h": (True, "mapped", 1), "k": (False, "all", 2)}.items():
         text = CONFIG.format(**dict(zip(("use_pkl_dict", "storage_mode", "scale_factor"), settings, strict=True)))
         (folder / f"{letter}.config").write_text(text)

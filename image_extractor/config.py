@@ -446,7 +446,7 @@ def main(arguments=None):
     except ConfigError as err:
         for line in str(err).splitlines():
             log.error("%s", line)
-        return 1 if options.mode == "val" and Path(options.file).is_file() else 2  # a bad input, or wrong usage
+        return 2  # as the converter says of wrong settings
     return 0
 
 

@@ -10,7 +10,7 @@ import difflib
 def one_line(text, limit=200):
     """Return what another library says in one line of at most `limit` characters."""
     line = " ".join(str(text).split())
-    return line if len(line) <= limit else f"{line[: limit - 4]} ..."
+    return line if len(line) <= limit else f"{line[: limit - 3]}..."
 
 
 class ConfigError(ValueError):

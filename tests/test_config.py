@@ -28,7 +28,7 @@ def test_generate_validate_and_spec(tmp_path):
     assert (again.returncode, again.stderr.count("\n")) == (2, 1)
     path.write_text(path.read_text().replace("gh_class", "hadronness"))
     invalid = run(path, "--mode", "val")
-    assert invalid.returncode == 1
+    assert invalid.returncode == 2
     assert invalid.stderr == f"{path}: mode = hadronness: must be one of gh_class, energy_recon\n"
     assert run(tmp_path / "spec", "--mode", "spec").returncode == 0
     assert (tmp_path / "spec").read_text() == config.SPEC

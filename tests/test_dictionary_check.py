@@ -200,10 +200,10 @@ def test_the_primary_that_a_file_knows(tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(mscw, "read_blocks", read_blocks)
     assert prepared(tmp_path, known=[101, 101]) == (0, 101)
-    assert prepared(tmp_path, "--primary", "gamma", "--overwrite", known=[101, 101]) == (2, None)
+    assert prepared(tmp_path, "--primary", "gamma", "--overwrite", known=[101, 101]) == (1, None)
     assert "events of gamma (--primary) and proton (" in capsys.readouterr().err
     stored["run1.mscw.root"] = [0]
-    assert prepared(tmp_path, "--overwrite", known=[101, 0]) == (2, None)
+    assert prepared(tmp_path, "--overwrite", known=[101, 0]) == (1, None)
     assert "build one dictionary per particle type" in capsys.readouterr().err
     stored |= {"run0.mscw.root": [-99], "run1.mscw.root": [-99]}
     assert prepared(tmp_path, "--overwrite", known=[-99, -99]) == (0, None)

@@ -9,7 +9,7 @@ from eventio_bytes import kind, objects_of, packed, with_version
 
 from image_extractor import demo, demo_cuts, numtel, simtel
 from image_extractor.command import main
-from image_extractor.errors import InputError, one_line
+from image_extractor.errors import InputError
 from image_extractor.eventio_writer import eventio_object
 
 PYTHON_NAMES = re.compile(r"\w+(Error|Exception|Iteration)\b|NoneType|Traceback|object has no")
@@ -154,11 +154,3 @@ def test_damage_is_never_told_in_pythons_words(run, tmp_path):
                     assert len(message) < len(str(path)) + 260
                     refused += 1
     assert refused > len(kinds)
-
-
-def test_what_others_say_is_one_line_of_at_most_200_characters():
-    assert one_line("it\n failed\t twice ") == "it failed twice"
-    assert one_line("x" * 200) == "x" * 200
-    assert one_line("word " * 100) == ("word " * 100)[:196] + " ..."
-    assert len(one_line("x" * 300)) == 200
-    assert one_line("x" * 30, limit=10) == "xxxxxx ..."
