@@ -107,6 +107,8 @@ def run(
         extractor.output_path, files_per_output, seed, merge.check_fractions(split) if split else None, overwrite
     )
     files = _once([Path(file) for file in files])
+    if max_events is not None and max_events < 1:
+        raise ValueError(f"max_events = {max_events}: must be 1 or more, or None for all")
     progress = progress or Progress()
     problem = untested() if extractor.settings["calibration"]["fast"] else ""
     if problem:
@@ -135,6 +137,8 @@ def run(
         _warn_of_names(report.runs)
         with _damaged_parts_removed(work.folder):
             parts = mergeable(report, work, old)
+            if report.failed and on_error == "stop":
+                raise InputError(report.failed[0]["reason"])
             if parts:
                 attributes = part.provenance(extractor.settings) | _dictionary(extractor, command_line)
                 progress.merging(len(parts))
@@ -205,7 +209,7 @@ def convert_all(crew, conversions, n_files, on_error, progress):
 
 
 def mergeable(report, work, old):
-    """Return the parts that the output is to get, in order; runs that do not fit it become failed.
+    """Return {part: its runs} of what the output is to get, in order; runs that do not fit it become failed.
 
     Parts are opened only where their runs leave a question: there may be very many.
     """
@@ -213,7 +217,7 @@ def mergeable(report, work, old):
     if not any(run["events_written"] for run in written) and not old:
         for run in written:
             run["status"] = _empty_status(run)
-        return []
+        return {}
     check = _TelescopeCheck(old, written, work)
     fitting, seen = [], set()
     for run in written:
@@ -233,7 +237,7 @@ def mergeable(report, work, old):
         if path in twins:
             twin = twins[path] if twins[path] != Path(run["file"]).name else "another run, or file of its name"
             _refuse(run, f"it has the same events as {twin}, and no event may be there twice")
-    return [path for path, *_ in fitting if path not in twins]
+    return {path: names for path, names, _ in fitting if path not in twins}
 
 
 class _TelescopeCheck:

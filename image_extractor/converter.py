@@ -5,11 +5,13 @@ import logging
 import math
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 from . import array_layout, input_files, row_types, run_description, simtel, sources, storage, telescopes
 from .calibration import Calibrator
 from .dictionary_check import DictionaryCheck
 from .errors import InputError
+from .logs import noted
 from .part import PartWriter
 from .pointing import OwnPointing
 from .selection import EventSelection
@@ -27,6 +29,14 @@ class _NoPart(Exception):
     def __init__(self, **report):
         super().__init__(report["status"])
         self.report = report
+
+
+class _OtherTelescopes(Exception):
+    """A signal: the runs before this one have other telescopes, but no event; the part is to begin with it."""
+
+    def __init__(self, first_run):
+        super().__init__(first_run)
+        self.first_run = first_run
 
 
 class Converter:
@@ -72,53 +82,71 @@ class Converter:
             If the output holds a run of another file of this name.
         """
         given = Path(data_file), Path(part_path), options, attributes or {}, progress
-        try:
-            return self._convert(*given)
-        except OwnPointing:
-            return self._convert(*given, own_pointing=True)
-        except _NoPart as end:
-            return end.report
+        changes = {}
+        while True:
+            try:
+                return self._convert(*given, **changes)
+            except OwnPointing:
+                changes["own_pointing"] = True
+            except _OtherTelescopes as other:
+                changes["first_run"] = other.first_run
+            except _NoPart as end:
+                return end.report
 
-    def _convert(self, data_file, part_path, options, attributes, progress, own_pointing=False):
-        """Convert one file; raise OwnPointing where events need a column that they were not to have."""
+    def _convert(self, data_file, part_path, options, attributes, progress, own_pointing=False, first_run=0):
+        """Convert one file, from this run of it on.
+
+        Raises OwnPointing where events need a column that they were not to have, and _OtherTelescopes.
+        """
         start = time.monotonic()
-        with storage.replacing(part_path) as file:
-            report = self._write_part(file, data_file, options, progress, own_pointing)
-            report["seconds"] = time.monotonic() - start
+        with noted() as warnings, storage.replacing(part_path) as file:
+            report = self._write_part(file, data_file, options, progress, own_pointing, first_run)
+            report |= {"seconds": time.monotonic() - start, "warnings": warnings.lines}
             storage.set_attributes(file.root, attributes | {"report": json.dumps(report)})
-            return report
+        return report
 
-    def _write_part(self, file, data_file, options, progress, own_pointing):
+    def _write_part(self, file, data_file, options, progress, own_pointing, first_run):
         """Write the runs of a file; returns the report."""
-        fast, part, rows = self._settings["calibration"]["fast"], None, []
-        content = {"file_digest": input_files.digest(data_file)} if data_file.is_file() else {}
-        with simtel.open_runs(data_file, fast, options.on_truncated) as runs:
-            for run in runs:
+        part, rows, left_out = None, [], []
+        common = self._dictionary | {"max_events": options.max_events or 0}
+        with simtel.open_runs(data_file, self._settings["calibration"]["fast"], options.on_truncated) as runs:
+            common["file_digest"] = input_files.digest(data_file)
+            for number, run in enumerate(runs):
                 layout = self._layout(run)
-                kind = _kind(layout)
+                if number < first_run or not layout.types:
+                    reason = self._nothing_selected(run) if not layout.types else "none of its events is kept"
+                    left_out.append(f"run {run.obs_id}: {reason}")
+                    continue
                 if part is None:
-                    self._check_first(run, layout, options)
+                    if self._is_known(run, options):
+                        raise _NoPart(status="known")
                     log.debug("%s: %s", data_file, run_description.header(run, layout.types))
-                    part, first_kind = PartWriter(file, self._settings, layout, own_pointing), kind
-                elif kind != first_kind:
-                    raise InputError(f"{data_file}: its run {run.obs_id} has other telescopes than the one before it")
+                    part, telescopes_of_part = PartWriter(file, self._settings, layout, own_pointing), layout
+                else:
+                    self._check_telescopes(run, number, layout, telescopes_of_part, part)
                 row = self._write_run(run, layout, part, options, progress, own_pointing)
                 if row is not None:
                     if not rows:
                         part.set_pointings(run.pointings)
-                    elif options.known:
+                    if options.known and number > 0:
                         options.known.has_run(data_file, run.obs_id, row["primary"])  # refuses another file's
                     _log_pointings(run)
                     _log_missing_showers(run, row)
-                    rows.append(row | content | self._dictionary | {"max_events": options.max_events or 0})
+                    rows.append(row | common)
                     part.end_run(_columns(rows[-1]))
                 if part.n_events == options.max_events:
                     break
             runs.check_unchanged()
+        if part is None:
+            raise _NoPart(status="no telescope", reason="; ".join(left_out).partition(": ")[2])
         if not rows:
             raise _NoPart(status="no shower")
+        for line in left_out:
+            log.warning("%s: %s: it is left out", data_file, line)
         part.finish()
-        return _report(rows, layout, part, kind) | {"unmatched": telescopes.unmatched(run.subarray, self._settings)}
+        return _report(rows, telescopes_of_part, part) | {
+            "unmatched": telescopes.unmatched(run.subarray, self._settings)
+        }
 
     def _layout(self, run):
         """Return the telescopes and arrays of a run; a camera of a damaged file may be on no lattice."""
@@ -129,14 +157,20 @@ class Converter:
             message = str(err).removeprefix(f"{run.input_url}: ")
             raise InputError(f"{run.input_url}: {message}") from err
 
-    def _check_first(self, run, layout, options):
-        """Raise _NoPart if a file need not be read."""
-        if not layout.types:
-            raise _NoPart(status="no telescope", reason=self._nothing_selected(run))
-        if options.known:
-            primary = simtel.first_primary(run.input_url)
-            if options.known.has_run(run.input_url, run.obs_id, primary):
-                raise _NoPart(status="known")
+    def _is_known(self, run, options):
+        """Say whether the output has the first run of a file, as older formats know it."""
+        return options.known and options.known.has_run(run.input_url, run.obs_id, simtel.first_primary(run.input_url))
+
+    def _check_telescopes(self, run, number, layout, before, part):
+        """Raise InputError if a run has other telescopes than those before; _OtherTelescopes if these gave nothing."""
+        if _kind(layout) == _kind(before):
+            return
+        if not part.n_events:
+            raise _OtherTelescopes(number)
+        raise InputError(
+            f"{run.input_url}: its run {run.obs_id} has other telescopes than the one before it: "
+            f"{sources.difference(_described(before), _described(layout))}: give it a file of its own"
+        )
 
     def _nothing_selected(self, run):
         """Return in words which telescopes a run has, and which were asked for."""
@@ -210,6 +244,16 @@ def _kind(layout):
     return sources.digest(layout.tel_table, cameras, layout.attributes[row_types.FOCAL_LENGTH_CHOICE])
 
 
+def _described(layout):
+    """Return what :func:`sources.difference` compares."""
+    cameras = {name: table for name, (table, _) in layout.cameras.items()}
+    return SimpleNamespace(
+        tel_table=layout.tel_table,
+        cameras=cameras,
+        focal_length_choice=layout.attributes[row_types.FOCAL_LENGTH_CHOICE],
+    )
+
+
 def _log_missing_showers(run, row):
     """Say so if a whole run holds other showers than its header announces: it is an extract, or was merged."""
     announced = int(row["n_showers"]) * int(row["shower_reuse"])
@@ -257,7 +301,7 @@ def _columns(row):
     return {name: value for name, value in row.items() if name != "energies_seen"}
 
 
-def _report(rows, layout, part, kind):
+def _report(rows, layout, part):
     """Return what became of a file, plain values: the facts of its first run, counts of all of them added up."""
     plain = {name: value.item() if hasattr(value, "item") else value for name, value in _columns(rows[0]).items()}
     for name in plain:
@@ -270,7 +314,7 @@ def _report(rows, layout, part, kind):
         **plain,
         "complete": all(row["complete"] for row in rows),
         "images_by_type": by_type,
-        "telescopes": kind,
+        "telescopes": _kind(layout),
         "runs": [[int(row["run_number"]), int(row["primary"])] for row in rows],
         "energy_seen_min": min(seen, default=None),
         "energy_seen_max": max(seen, default=None),

@@ -37,9 +37,6 @@ SOURCES_NODE = "source_files"
 #: Key of what stands behind the dictionary of a pickle.
 MARK = "image_extractor"
 
-#: Relative error of energies that were rounded, as to float32, at the edge of a bin.
-ROUNDING = 1e-6
-
 BLOCK_ROWS = 100_000
 
 #: Numbers must be smaller, which is what datasets and tables can hold.
@@ -249,10 +246,7 @@ def check_bins(entries, bins, name="bins_cuts_dict"):
         raise ConfigError(
             f"{name}: {key}: bin {energy_bin} is not among the {bins.n_bins} of [energy_bins], 0 to {bins.n_bins - 1}"
         )
-    energy = rows["reconstructed_energy"]
-    with np.errstate(over="ignore"):
-        nearby = [bins.find(energy * factor) == rows["bin"] for factor in (1, 1 - ROUNDING, 1 + ROUNDING)]
-    wrong = ~np.logical_or.reduce(nearby)
+    wrong = ~bins.contain(rows["bin"], rows["reconstructed_energy"])
     if wrong.any():
         key, energy_bin, energy = _first_entry(rows, wrong)
         edges = bins.describe(energy_bin)

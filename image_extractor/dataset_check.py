@@ -230,15 +230,14 @@ class RunCounts:
 
     def _table_problems(self):
         dropped = [name for name in self._table.dtype.names if name.startswith("dropped_")]
-        seen, before = set(), None
+        seen = {}
         for row in self._table:
             name = os.fsdecode(row["file_name"]), int(row["run_number"]), int(row["primary"])
             where = f"/Run_Table: {name[0]}, {_run(*name[1:])}"
-            place = name, bytes(row["file_digest"])
-            if name in seen and (place != before or not place[1]):  # a file may hold several runs of one number
+            digest = bytes(row["file_digest"])
+            if name in seen and (seen[name] != digest or not digest):  # a file may hold several runs of one number
                 yield f"{where}: is there twice"
-            seen.add(name)
-            before = place
+            seen.setdefault(name, digest)
             n_dropped = sum(int(row[column]) for column in dropped)
             if row["events_read"] != n_dropped + row["events_written"]:
                 counts = f"{n_dropped} dropped and {row['events_written']} written"
@@ -333,17 +332,12 @@ class Bins:
         reconstructed = rows["reconstructed_energy"]
         by_truth = np.isnan(reconstructed)
         self._faults.mark(table._v_pathname, "true energy outside the bin", by_truth & (true_bin != group), first)
-        wrong = ~by_truth & ~self._contains(group, reconstructed)
+        wrong = ~by_truth & ~self._bins.contain(group, reconstructed)
         self._faults.mark(table._v_pathname, "reconstructed energy outside the bin", wrong, first)
 
     def problems(self):
         """Return a line for each table with such rows."""
         return self._faults.problems()
-
-    def _contains(self, group, energy):
-        """Say which energies are in a bin, give or take the rounding to the float32 that is stored."""
-        nearby = [energy, np.nextafter(energy, np.float32(0)), np.nextafter(energy, np.float32(np.inf))]
-        return np.logical_or.reduce([self._bins.find(values) == group for values in nearby])
 
 
 class DarkCells:
@@ -370,11 +364,12 @@ class NotFinite:
     """Pixels (cells, if resampled) whose charge or time is not finite: as many as Run_Table says."""
 
     def __init__(self, dataset):
-        image, runs = dataset.settings["image"], dataset.file.root[row_types.RUN_TABLE]
+        image, stated = dataset.settings["image"], dataset.runs["not_finite_pixels"]
         self._can_hold = np.dtype(image["dtype"]).kind == "f"  # integers have 0 there
         self._channel, step = (1, -1)[image["dim_order"] == "channels_last"], slice(None, None, image["scale_factor"])
         self._cells = (slice(None), step, step) if self._channel == -1 else (slice(None), slice(None), step, step)
-        self._stated = int(runs.col("not_finite_pixels").sum()) if "not_finite_pixels" in runs.colnames else 0
+        self._stated = int(stated[stated >= 0].sum())
+        self._is_sure = bool((stated >= 0).all())  # older formats do not tell
         self._found, self._where = 0, ""
 
     def add(self, where, first, images_):
@@ -388,7 +383,8 @@ class NotFinite:
 
     def problems(self):
         """Return a line if the numbers differ."""
-        if not self._can_hold or self._found == self._stated:
+        agrees = self._found == self._stated if self._is_sure else self._found >= self._stated
+        if not self._can_hold or agrees:
             return []
         return [f"/Run_Table: not_finite_pixels is {self._stated}, the images have {self._found}{self._where}"]
 
@@ -462,8 +458,8 @@ class ImageColumns:
 def n_not_finite(path):
     """Return the number of pixels (cells, if resampled) that are not finite, as Run_Table has it."""
     with open_events(path) as dataset:
-        runs = dataset.file.root[row_types.RUN_TABLE]
-        return int(runs.col("not_finite_pixels").sum()) if "not_finite_pixels" in runs.colnames else 0
+        stated = dataset.runs["not_finite_pixels"]
+        return int(stated[stated >= 0].sum())
 
 
 def _run(run_number, primary):

@@ -6,10 +6,12 @@ import textwrap
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
+
 from .arguments import Parser, positive
 from .errors import DatasetError
 from .input_files import find_all
-from .text_table import aligned, plural
+from .text_table import aligned, plural, printable
 from .viewer_commands import one_line_errors
 
 WIDTH = 120
@@ -318,19 +320,29 @@ def _runs(dataset):
     """Return what became of the events of the runs, by primary."""
     from .primaries import primary_name
 
-    table = dataset.file.root["Run_Table"][:]
+    table = dataset.runs
     dropped = [name for name in table.dtype.names if name.startswith("dropped_") and table[name].any()]
     pixels = ("negative_pixels", "negative_time_pixels", "not_finite_pixels")
-    pixels = [name for name in pixels if name in table.dtype.names and table[name].any()]
+    pixels = [name for name in pixels if (table[name] > 0).any()]
     columns = ["events_read", *dropped, "events_written", "images", "clipped_pixels", *pixels]
     rows = [["runs", "files", "run numbers", "simulated TeV", *(name.replace("_", " ") for name in columns)]]
     for primary in sorted(set(table["primary"].tolist())):
         runs = table[table["primary"] == primary]
         run_numbers = _span(runs["run_number"].min(), runs["run_number"].max(), "d")
         energies = _span(runs["energy_range_min"].min(), runs["energy_range_max"].max())
-        numbers = [str(int(runs[name].sum())) for name in columns]
-        rows.append([primary_name(primary), str(len(runs)), run_numbers, energies, *numbers])
-    return aligned(rows)
+        # -1 where an older format does not tell
+        numbers = [str(int(runs[name][runs[name] > 0].sum())) for name in columns]
+        n_files = len(np.unique(runs[["file_name", "file_digest"]]))
+        rows.append([primary_name(primary), str(n_files), run_numbers, energies, *numbers])
+    return [*aligned(rows), *_cut_runs(table)]
+
+
+def _cut_runs(table):
+    """Return a line for each run of a file that is cut."""
+    return [
+        f"run {run['run_number']} of {printable(os.fsdecode(run['file_name']))} is cut short: its whole events are kept"
+        for run in table[table["complete"] == 0]
+    ]
 
 
 def _settings(settings):

@@ -10,6 +10,11 @@ TEV_IN = {"eV": 1e12, "keV": 1e9, "MeV": 1e6, "GeV": 1e3, "TeV": 1.0, "PeV": 1e-
 MAX_BINS = 1000
 
 
+#: Relative error of energies that were rounded, as to float32, at the edge of a bin.
+ROUNDING = 1e-6
+ROUNDINGS = (1, 1 - ROUNDING, 1 + ROUNDING)
+
+
 @dataclass(frozen=True)
 class EnergyBins:
     """Bins [low, high) of energy, or of log10(energy), in `units`.
@@ -51,6 +56,16 @@ class EnergyBins:
         edges = self.edges[index : index + 2]
         low, high = 10.0**edges if self.scale == "log10" else edges
         return f"[{low:.4g}, {high:.4g}) {self.units}"
+
+    def contain(self, index, energy):
+        """Say which energies are in these bins, give or take ROUNDING at the edges, bool array.
+
+        index : int or int array (n,)
+        energy : float array (n,), TeV
+        """
+        with np.errstate(over="ignore"):
+            nearby = [self.find(np.multiply(energy, factor, dtype=np.float64)) == index for factor in ROUNDINGS]
+        return np.logical_or.reduce(nearby)
 
     def find(self, energy):
         """Return the bin of each energy, -1 outside all bins.

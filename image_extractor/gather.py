@@ -5,7 +5,9 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from . import merge, sources, storage
+import tables
+
+from . import merge, row_types, sources, storage
 from .tasks import MAX_DEATHS, Merge, merge_parts
 
 #: More parts than these are merged by workers first, in groups, so that the last merge opens few files, each of which
@@ -68,8 +70,8 @@ class Target:
 
         Parameters
         ----------
-        parts : list of Path
-            At least one, in order.
+        parts : {Path: list of (file name, run number, primary)}
+            At least one, in order, with their runs.
         crew : Crew
         folder : Path
             For what is temporary.
@@ -80,7 +82,7 @@ class Target:
         """
         if self.files_per_output:
             return self._write_numbered(parts, crew, folder, attributes, progress)
-        old = [] if self.overwrite else self._paths()
+        old, parts = [] if self.overwrite else self._paths(), list(parts)
         if len(parts) > MANY and not crew.is_alone and _are_small(parts):
             groups = [tuple(parts[i : i + GROUP]) for i in range(0, len(parts), GROUP)]
             merges = [Merge(group, folder / f"group_{i:05}.h5", None, None) for i, group in enumerate(groups)]
@@ -95,14 +97,17 @@ class Target:
 
     def _write_numbered(self, parts, crew, folder, attributes, progress):
         """Write all outputs to the folder of parts, then put them in place: a set is never there in halves for long."""
-        old, n = self._paths(), self.files_per_output
+        old = self._paths()
         first = self._number(old[-1]) + 1 if old and not self.overwrite else 0
-        groups = [tuple(parts[i : i + n]) for i in range(0, len(parts), n)]
+        runs = {path: {(number, primary) for _, number, primary in names} for path, names in parts.items()}
+        groups = _groups(runs, self.files_per_output, bool(self.split))
+        old_runs = _runs_of(old) if self.split and not self.overwrite else {}
         names = [f"{self.path.stem}_{first + i:04}{self.path.suffix}" for i in range(len(groups))]
-        merges = [
-            Merge(group, folder / f"{name}.h5", self.seed, self.split)
-            for group, name in zip(groups, names, strict=True)
-        ]
+        merges = []
+        for group, name in zip(groups, names, strict=True):
+            wanted = set().union(*(runs[path] for path in group))
+            beside = tuple(path for path, found in old_runs.items() if not wanted.isdisjoint(found))
+            merges.append(Merge(group, folder / f"{name}.h5", self.seed, self.split, beside))
         _merge_all(merges, crew, progress)
         written = [self.path.with_name(name) for name in names]
         for one, path in zip(merges, written, strict=True):
@@ -112,6 +117,38 @@ class Target:
                 if path not in written:
                     storage.remove(path)
         return written
+
+
+def _groups(parts, n, whole_runs):
+    """Return parts in groups of n, tuples of paths.
+
+    With `whole_runs` those of one run number and primary, which may hold uses of the same showers, are in one group.
+
+    parts : {path: {(run number, primary), ...}}, in order
+    """
+    groups, group_of = [[]], {}
+    for path, runs in parts.items():
+        known = sorted({group_of[run] for run in runs if run in group_of}) if whole_runs else []
+        if not known and len(groups[-1]) >= n:
+            groups.append([])
+        place = known[0] if known else len(groups) - 1
+        for other in known[1:]:
+            groups[place] += groups[other]
+            groups[other] = []
+            group_of = {run: place if group == other else group for run, group in group_of.items()}
+        groups[place].append(path)
+        group_of |= dict.fromkeys(runs, place)
+    return [tuple(group) for group in groups if group]
+
+
+def _runs_of(paths):
+    """Return {path: {(run number, primary), ...}} of datasets."""
+    found = {}
+    for path in paths:
+        with storage.damage(path), storage.open_dataset(path, rows_only=True) as file:
+            rows = storage.leaf(file, "/", row_types.RUN_TABLE, tables.Table)[:]
+            found[path] = set(rows[["run_number", "primary"]].tolist())
+    return found
 
 
 def _are_small(parts):

@@ -22,6 +22,24 @@ def start_logging(level):
         warnings.filterwarnings("ignore", module="eventio|ctapipe|tables")
 
 
+class noted(logging.Handler):  # noqa: N801 - used as a with statement's verb
+    """Keep the text of this package's warnings until the block ends, in :attr:`lines`."""
+
+    def __init__(self):
+        super().__init__(logging.WARNING)
+        self.lines = []
+
+    def emit(self, record):
+        self.lines.append(record.getMessage())
+
+    def __enter__(self):
+        logging.getLogger(__package__).addHandler(self)
+        return self
+
+    def __exit__(self, *error):
+        logging.getLogger(__package__).removeHandler(self)
+
+
 def quiet(name):
     """Let a logger that ctapipe makes for a class of ours give warnings only, each in one line."""
     logger = logging.getLogger(name)

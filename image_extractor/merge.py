@@ -55,7 +55,7 @@ def _shuffle_seed(path):
         return None if seed is None else int(seed)
 
 
-def build(paths, target, folder, *, seed=None, split=None, split_seed=None, attributes=None, progress=None):
+def build(paths, target, folder, *, seed=None, split=None, split_seed=None, beside=(), attributes=None, progress=None):
     """Write a new dataset with the runs of others, in their order, and put it in the place of `target`.
 
     One file at a time is open, and nothing of it is kept: memory does not grow with their number.
@@ -74,6 +74,8 @@ def build(paths, target, folder, *, seed=None, split=None, split_seed=None, attr
         {'Training': 0.9, ...}.
     split_seed : int, optional
         Chooses the showers of each table; by default `seed`, or 0.
+    beside : list of str or Path, optional
+        Other datasets that were split: showers that are in them go to the table of the same name here.
     attributes : dict, optional
         For the root.
     progress : callable, optional
@@ -82,7 +84,7 @@ def build(paths, target, folder, *, seed=None, split=None, split_seed=None, attr
     split, target = check_fractions(split) if split else None, Path(target)
     scratch_path = Path(folder) / f"{target.name}.buckets{storage.TEMPORARY}"
     totals = _totals(paths)
-    plan = SplitPlan(paths, split, next((s for s in (seed, split_seed) if s is not None), 0)) if split else None
+    plan = _plan([*beside, *paths], split, seed, split_seed) if split else None
     with storage.replacing(target, folder) as file, storage.open_file(scratch_path, "w") as scratch:
         builder = _Builder(file, scratch, totals.rows, seed, plan)
         with storage.open_dataset(totals.example) as example:
@@ -114,6 +116,10 @@ def adopt(finished, target, attributes):
     """Make a dataset of the folder of parts, complete as it is, the output itself."""
     storage.change_attributes(finished, attributes, PART_ATTRIBUTES)
     storage.put_in_place(finished, Path(target))
+
+
+def _plan(paths, split, *seeds):
+    return SplitPlan(paths, split, next((seed for seed in seeds if seed is not None), 0))
 
 
 @dataclass

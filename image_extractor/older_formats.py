@@ -39,7 +39,7 @@ def tel_table(rows):
     """Return rows of Tel_Table with all columns of the present format."""
     found = _completed(rows, row_types.dtype(row_types.TEL_COLUMNS), TEL_DEFAULTS)
     if "pointing" not in rows.dtype.names:
-        found["pointing"] = found["run_array_direction"]
+        found["pointing"] = np.nan
     return found
 
 
@@ -127,9 +127,19 @@ class EventRows:
             if name in rows.dtype.names:
                 found[name] = rows[name]
             elif name == row_types.TEL_POINTING:
-                run = self._runs[index]
-                found[name] = np.stack([run["pointing_az"], run["pointing_alt"]], axis=-1)[:, np.newaxis]
+                found[name] = self._pointings(rows, self._runs[index])
         return found
+
+    @staticmethod
+    def _pointings(rows, runs):
+        """Return the pointing of each telescope that has an image: its run's, NaN where an older format leaves it open.
+
+        returns : float array (n, n_tel, 2)
+        """
+        has_image = rows["tel_map"] >= 0 if "tel_map" in rows.dtype.names else rows["trig_list"] != 0
+        known = has_image & (runs["tracking_mode"] != UNKNOWN)[:, np.newaxis]
+        pointing = np.stack([runs["pointing_az"], runs["pointing_alt"]], axis=-1)
+        return np.where(known[..., np.newaxis], pointing[:, np.newaxis], np.nan)
 
 
 def event_dtype(dtype, n_tel, own_pointings):

@@ -52,7 +52,7 @@ def summary(report, output, seconds):
         types = {short for run in written for short in run["images_by_type"]}
         total["images_by_type"] = {t: sum(run["images_by_type"].get(t, 0) for run in written) for t in sorted(types)}
         lines.append(f"{'total':{width}} " + _counts(total))
-    lines += _dropped_lines(written)
+    lines += _dropped_lines([run for run in report.runs if run.get("events_read")])
     lines += _pixel_lines(written)
     lines += _split_lines(report.outputs)
     outcome = "written" if report.outputs else "unchanged" if Path(output).exists() else "not written"
@@ -111,10 +111,14 @@ def _pixel_lines(written):
 
 
 def _dropped_lines(written):
+    words = _dropped_words(written)
+    return ["dropped: " + ", ".join(words)] if words else []
+
+
+def _dropped_words(written):
     reasons = sorted({key for run in written for key in run if key.startswith("dropped_")})
     dropped = {key.removeprefix("dropped_").replace("_", " "): sum(run[key] for run in written) for key in reasons}
-    words = [f"{n} {reason}" for reason, n in dropped.items() if n]
-    return ["dropped: " + ", ".join(words)] if words else []
+    return [f"{n} {reason}" for reason, n in dropped.items() if n]
 
 
 # -- nothing to be written -----------------------------------------------------------------------------
@@ -131,14 +135,16 @@ def nothing_written(report, settings):
     if not report.has_events:
         return "no file has a shower event of a selected telescope"
     read = [run for run in report.runs if run.get("events_read")]
-    outside = sum(run.get("dropped_outside_energy_bins", 0) for run in read)
-    is_there = any(run["status"] == "known" or run.get("events_written") for run in report.runs)
-    if is_there or not outside:
+    if any(run["status"] == "known" or run.get("events_written") for run in report.runs):
         return ""
+    n_read = sum(run["events_read"] for run in read)
+    outside = sum(run.get("dropped_outside_energy_bins", 0) for run in read)
+    if not outside:
+        dropped = ", ".join(_dropped_words(read))
+        return f"no event of {n_read} passes: {dropped}"
     lows = [run["energy_seen_min"] for run in read if run.get("energy_seen_min") is not None]
     highs = [run["energy_seen_max"] for run in read if run.get("energy_seen_max") is not None]
     seen = f" (true energies read: {min(lows):.4g} to {max(highs):.4g} TeV)" if lows and highs else ""
-    n_read = sum(run["events_read"] for run in read)
     return f"no event passes, {outside} of {n_read} are outside the {_bins(settings)}{seen}"
 
 

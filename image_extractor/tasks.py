@@ -9,6 +9,7 @@ import errno
 import functools
 import hashlib
 import json
+import logging
 import os
 import pickle
 import socket
@@ -21,6 +22,8 @@ from pathlib import Path
 
 from . import merge, part, storage
 from .errors import ConfigError, DatasetError, InputError, one_line
+
+log = logging.getLogger(__name__)
 
 #: A file whose worker dies this often is left out.
 MAX_DEATHS = 3
@@ -75,10 +78,13 @@ def convert(extractor, task, progress=None):
         fingerprint = _fingerprint(extractor, task)
         finished = _finished(task.target, fingerprint)
         if finished:
+            for line in finished.pop("warnings", ()):
+                log.warning("%s", line)
             return result | finished | {"resumed": True}
         return result | extractor.convert(task.file, task.target, task.options, {"fingerprint": fingerprint}, progress)
     except InputError as err:
-        return result | {"status": "failed", "reason": str(err), "traceback": traceback.format_exc()}
+        reason = str(err).replace(str(task.file), task.name)  # as the user gave it
+        return result | {"status": "failed", "reason": reason, "traceback": traceback.format_exc()}
 
 
 def _fingerprint(extractor, task):
@@ -121,20 +127,22 @@ class Merge:
     target: Path
     seed: int | None
     split: dict | None
+    beside: tuple = ()
 
     def absolute(self):
         """Return it for a worker, which has a working directory of its own."""
-        parts = tuple(Path(path).absolute() for path in self.parts)
-        return replace(self, parts=parts, target=self.target.absolute())
+        parts, beside = (tuple(Path(path).absolute() for path in paths) for paths in (self.parts, self.beside))
+        return replace(self, parts=parts, beside=beside, target=self.target.absolute())
 
 
 def merge_parts(_, task, progress=None):
     """Merge parts, unless that was done; returns the number of parts."""
-    files = [(Path(path).name, os.stat(path).st_size, os.stat(path).st_mtime_ns) for path in task.parts]  # noqa: PTH116
+    status = {path: os.stat(path) for path in (*task.parts, *task.beside)}  # noqa: PTH116 - strings and paths alike
+    files = [(Path(path).name, facts.st_size, facts.st_mtime_ns) for path, facts in status.items()]
     fingerprint = hashlib.sha256(json.dumps([files, task.seed, task.split]).encode()).hexdigest()
     if not _is_merged(task.target, fingerprint):
         merge.build(
-            task.parts, task.target, task.target.parent, seed=task.seed, split=task.split,
+            task.parts, task.target, task.target.parent, seed=task.seed, split=task.split, beside=task.beside,
             attributes={"fingerprint": fingerprint}, progress=(lambda: progress(0, 1.0)) if progress else None,
         )  # fmt: skip
     return len(task.parts)

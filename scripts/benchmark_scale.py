@@ -178,7 +178,7 @@ def measure_merge(folder, title, parts, n_parts, n_workers, group):
         process = Usage(psutil.Process())
         with Crew(None, folder / f"parts{jobs}", None, jobs) as crew:
             done = functools.partial(_note, moments)
-            target.write(paths, crew, folder / f"parts{jobs}", {}, done)
+            target.write(dict.fromkeys(paths, ()), crew, folder / f"parts{jobs}", {}, done)
         seconds, size = time.monotonic() - started, (folder / f"o{jobs}.h5").stat().st_size
         n_groups = -(-n_parts // group) if jobs > 1 else 0
         last = f", last step {started + seconds - moments[n_groups - 1]:.1f} s" if n_groups else ""

@@ -119,3 +119,14 @@ def test_runs_that_it_does_not_tell_apart(old, tmp_path):
     with pytest.raises(DatasetError, match="does not tell runs of one number and primary apart"):
         merge.rewrite(old, seed=1)
     assert check(old)[0] == []
+
+
+def test_what_it_does_not_tell_of_pixels_and_pointings(old, tmp_path):
+    merge.rewrite(old, seed=1)
+    checked = run_script("read_data.py", old, "--check")
+    assert (checked.returncode, checked.stderr) == (0, "")
+    assert "not finite" not in checked.stdout
+    report = run_script("read_data.py", old)
+    assert "-1" not in report.stdout.partition("runs ")[2].partition("settings")[0]
+    with tables.open_file(old) as file:
+        assert np.isnan(file.root.Tel_Table.col("pointing")).all()

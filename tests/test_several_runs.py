@@ -194,3 +194,85 @@ def test_a_file_that_holds_fewer_showers_than_its_header_announces(two, config, 
     caplog.clear()
     convert(two[1], config, output="whole.h5")
     assert "announces" not in caplog.text
+
+
+# -- runs that give nothing ------------------------------------------------------------------------------
+
+
+def test_a_first_run_without_selected_telescope_is_passed_over(two, make_config, convert, tmp_path, caplog):
+    write_demo_file(tmp_path / "sct.simtel", events=2, telescopes="SCT:1", run=3, energy="5,50", scatter=100)
+    path = joined([tmp_path / "sct.simtel", two[0]], tmp_path / "both.simtel.gz", "concatenated")
+    config = make_config(telescope_type_mode="LST", storage_mode="mapped", image_scale_factor=1)
+    found = read_dataset(convert(path, config))
+    assert [(event["run_number"], event["event_number"]) for event in found] == numbers(two[0])
+    assert "run 3: it has 1 SCT SCTCam, none of type_mode = LST: it is left out" in caplog.text
+
+
+def test_a_first_run_without_kept_event_does_not_decide_the_telescopes(two, make_config, convert, tmp_path, caplog):
+    write_demo_file(tmp_path / "other.simtel", events=3, telescopes="LST:3", run=3)
+    path = joined([tmp_path / "other.simtel", two[0]], tmp_path / "both.simtel.gz", "concatenated")
+    wanted = numbers(two[0])
+    (tmp_path / "cuts.pkl").write_bytes(pickle.dumps({key: (0, 1.0) for key in wanted}))
+    config = make_config(use_pkl_dict=True, telescope_type_mode="LST", storage_mode="mapped", image_scale_factor=1)
+    output = convert(path, config, tmp_path / "cuts.pkl")
+    assert [(event["run_number"], event["event_number"]) for event in read_dataset(output)] == wanted
+    assert rows(output, "run_number", "run_number") == [(1, 1)]
+    assert "run 3: none of its events is kept: it is left out" in caplog.text
+
+
+def test_a_run_of_another_file_of_that_name_is_refused_behind_others_too(two, config, convert, tmp_path, caplog):
+    output = convert(two[0], config)
+    other = tmp_path / "elsewhere" / "run1.simtel"
+    other.parent.mkdir()
+    write_demo_file(tmp_path / "again.simtel", events=3, telescopes="LST:2", run=1, seed=5)
+    joined([two[1], tmp_path / "again.simtel"], other, "concatenated")
+    convert(other, config, code=2)
+    assert "the output has run 1 of a file of that name" in caplog.text
+    assert rows(output, "run_number", "primary") == [(1, 0)]
+
+
+def test_runs_of_one_number_may_stand_apart_in_a_file(two, config, convert, tmp_path):
+    write_demo_file(tmp_path / "again.simtel", events=3, telescopes="LST:2", run=1, seed=5)
+    path = joined([*two, tmp_path / "again.simtel"], tmp_path / "three.simtel.gz", "concatenated")
+    output = convert(path, config)
+    assert [number for (number,) in ((row[0],) for row in rows(output, "run_number", "primary"))] == [1, 2, 1]
+    checked = run_script("read_data.py", output, "--check")
+    assert (checked.returncode, checked.stderr) == (0, "")
+
+
+def test_no_event_of_a_dictionary_is_said(two, make_config, tmp_path):
+    config = make_config(use_pkl_dict=True, telescope_type_mode="LST", storage_mode="mapped", image_scale_factor=1)
+    (tmp_path / "cuts.pkl").write_bytes(pickle.dumps({(99, 5): (0, 1.0)}))
+    ended = run_command(two[0], tmp_path / "o.h5", config, tmp_path / "cuts.pkl")
+    assert ended.returncode == 1
+    n = len(numbers(two[0]))
+    assert f"no event of {n} passes: {n} not in dictionary: nothing is written" in ended.stderr
+    assert not (tmp_path / "o.h5").exists()
+
+
+def test_on_error_stop_holds_for_what_does_not_fit(two, make_config, tmp_path):
+    write_demo_file(tmp_path / "x9.simtel", events=3, telescopes="LST:3", run=9)
+    (tmp_path / "a1.simtel").write_bytes(two[0].read_bytes())
+    config = make_config(telescope_type_mode="LST", storage_mode="mapped", image_scale_factor=1)
+    ended = run_command(tmp_path / "*.simtel", tmp_path / "o.h5", config, "--on_error", "stop")
+    assert ended.returncode == 1
+    assert "its telescopes do not fit the first run" in ended.stderr
+    assert not (tmp_path / "o.h5").exists()
+
+
+def test_warnings_of_finished_parts_are_said_again(two, config, convert, tmp_path, caplog, monkeypatch):
+    """A run that died after the conversion: the same command finishes, and says what the first said."""
+    objects = objects_of(two[0].read_bytes())
+    (tmp_path / "cut.simtel").write_bytes(b"".join(objects[:-1]))
+
+    def die(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("image_extractor.gather.Target.write", die)
+        convert(tmp_path / "cut.simtel", config, "--on_truncated", "keep", code=130)
+    assert "what is whole before is kept" in caplog.text
+    caplog.clear()
+    convert(tmp_path / "cut.simtel", config, "--on_truncated", "keep")
+    assert "by an earlier run" in caplog.text
+    assert "what is whole before is kept" in caplog.text
