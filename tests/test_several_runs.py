@@ -216,7 +216,7 @@ def test_a_first_run_without_kept_event_does_not_decide_the_telescopes(two, make
     config = make_config(use_pkl_dict=True, telescope_type_mode="LST", storage_mode="mapped", image_scale_factor=1)
     output = convert(path, config, tmp_path / "cuts.pkl")
     assert [(event["run_number"], event["event_number"]) for event in read_dataset(output)] == wanted
-    assert rows(output, "run_number", "run_number") == [(1, 1)]
+    assert rows(output, "run_number", "primary") == [(1, 0)]
     assert "run 3: none of its events is kept: it is left out" in caplog.text
 
 
@@ -235,7 +235,7 @@ def test_runs_of_one_number_may_stand_apart_in_a_file(two, config, convert, tmp_
     write_demo_file(tmp_path / "again.simtel", events=3, telescopes="LST:2", run=1, seed=5)
     path = joined([*two, tmp_path / "again.simtel"], tmp_path / "three.simtel.gz", "concatenated")
     output = convert(path, config)
-    assert [number for (number,) in ((row[0],) for row in rows(output, "run_number", "primary"))] == [1, 2, 1]
+    assert [number for number, _ in rows(output, "run_number", "primary")] == [1, 2, 1]
     checked = run_script("read_data.py", output, "--check")
     assert (checked.returncode, checked.stderr) == (0, "")
 

@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 import tables
+from eventio_bytes import kind, objects_of, unpacked
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +18,9 @@ from image_extractor.dataset import ImageDataset
 BINS = {"energy_bins_min": -1, "energy_bins_max": 0, "energy_bins_bin_size": 0.125}
 FRACTIONS = {"Training": 0.6, "Validation": 0.25, "Test": 0.15}
 SPLIT = "--split", "0.6,0.25,0.15"
+
+
+CLOSING, MC_SHOWER, MC_EVENT, CALIBRATION = 100, 2020, 2021, (2022, 2023)
 
 
 @pytest.fixture(scope="module")
@@ -243,6 +247,33 @@ def test_the_rest_of_a_shower_follows_it(halves, tmp_path):
     assert_whole(after)
     others = {table for (_, _, event), (_, table, _) in after.items() if event // 100 % 2}
     assert others == {"Events_Training"}  # for those that follow are more than the fraction of Validation already
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_run_in_several_files_is_in_one_numbered_output_or_split_alike(runs, plain, convert, tmp_path, at_once):
+    """Uses of a shower that are in two inputs must not be learnt in one output and tested in the other."""
+    path = next(runs.glob("gamma_run1*"))
+    objects = objects_of(unpacked(path))
+    halves = tmp_path / "halves"
+    halves.mkdir()
+    for use in (0, 1):
+        kept, drop = [], False
+        for one in objects:
+            if kind(one) == MC_EVENT:
+                drop = int.from_bytes(one[8:12], "little") % 2 != use
+            elif kind(one) in (MC_SHOWER, CLOSING):
+                drop = False
+            kept += [] if drop and kind(one) not in CALIBRATION else [one]
+        (halves / f"half{use}.simtel").write_bytes(b"".join(kept))
+    options = "--split", "0.5,0.5", "--files_per_output", 1
+    for name in ["half*"] if at_once else ["half0*", "half*"]:
+        convert(f"{halves}/{name}", plain, *options, output="set.h5")
+    outputs = sorted(tmp_path.glob("set_*.h5"))
+    assert len(outputs) == (1 if at_once else 2)
+    found = {key: value for path in outputs for key, value in events(path).items()}
+    assert len(found) == len(events(convert(path, plain, "--split", output="whole.h5")))
+    assert_whole(found)
+    assert len(sizes(found)) == 2
 
 
 def test_another_production_of_the_same_numbers_does_not(halves, tmp_path):
