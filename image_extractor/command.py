@@ -124,6 +124,10 @@ def _fractions(text):
         message = f"{text}: must be up to three fractions that add up to 1, such as {DEFAULT_SPLIT}"
         if not numbers:  # --split without fractions has taken the argument behind it
             message += "; write --split=..., or --split after the other arguments"
+        elif len(numbers) > 3:
+            message += f"; {len(numbers)} are too many"
+        elif min(numbers) <= 0:
+            message += "; each must be above 0"
         elif math.isfinite(sum(numbers)):
             message += f", not to {sum(numbers):.6g}"
         raise argparse.ArgumentTypeError(message)
@@ -175,7 +179,7 @@ def _convert(options, command_line):
             command_line=command_line,
             progress=progress,
         )
-    sys.stdout.write(summary(report, options.output, time.monotonic() - start))
+    _print(summary(report, options.output, time.monotonic() - start))
     for run in report.failed:
         log.error("%s", run["reason"])
     reason = "" if report.failed else nothing_written(report, extractor.settings)
@@ -184,6 +188,17 @@ def _convert(options, command_line):
         raise InputError(f"{options.path}: {reason}: {state}")
     _warn_of_wrong_dictionary(report, options)
     return SOME_FAILED if report.failed else OK
+
+
+def _print(text):
+    """Write to stdout; what becomes of that changes nothing: the run is done."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, AttributeError) as err:  # closed, it is None
+        log.warning("the summary can't be printed: %s", getattr(err, "strerror", None) or "stdout is closed")
 
 
 def _warn_of_wrong_dictionary(report, options):

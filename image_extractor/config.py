@@ -306,7 +306,7 @@ def _unknown(config, name, sections, key):
     near = difflib.get_close_matches(key, known, 1)
     listed = f"; known here: {', '.join(known)}" if known else ""
     hint = f"; did you mean {near[0]}?" if near else listed
-    what = f"section [{key}]" if isinstance(section[key], dict) else f"key {key} = {shown(section[key])}"
+    what = f"section [{shown(key)}]" if isinstance(section[key], dict) else f"key {shown(key)} = {shown(section[key])}"
     return f"{name}: {where}unknown {what}{hint}"
 
 

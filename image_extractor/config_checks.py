@@ -2,8 +2,9 @@
 
 import re
 
-from configobj.validate import ValidateError, Validator, VdtTypeError, VdtValueError
+from configobj.validate import ValidateError, Validator, VdtTypeError, VdtValueError, is_float
 
+from .errors import one_line
 from .telescopes import check_type_mode
 
 #: The key of a configspec that stands for all that a section may have.
@@ -27,6 +28,13 @@ def _auto_or_integer(value, min=None, max=None):
     if value == "auto":
         return value
     return Validator().check(f"integer(min={min}, max={max})", value)
+
+
+def _float(value, min=None, max=None):
+    number = is_float(value, min, max)
+    if number != number:  # NaN is within all limits
+        raise VdtValueError(value)
+    return number
 
 
 def _tel_ids(value):
@@ -96,6 +104,7 @@ def _checked(check):
 VALIDATOR = Validator(
     {
         "auto_or_integer": _checked(_auto_or_integer),
+        "float": _checked(_float),
         "tel_ids": _checked(_tel_ids),
         "cut": _checked(_cut),
         "offset_cut": _checked(_offset_cut),
@@ -128,4 +137,4 @@ def shown(value):
     """Return a value as a file would have it, shortened."""
     text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
     text += "," if isinstance(value, list | tuple) and len(value) == 1 else ""
-    return text if len(text) <= 60 else text[:57] + "..."
+    return one_line(text, 60)

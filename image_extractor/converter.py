@@ -211,7 +211,7 @@ class Converter:
     def _write_events(self, run, selection, part, max_events, progress, own_pointing):
         """Calibrate the selected events and hand them to the part."""
         calibrate = Calibrator(run.subarray, self._settings)
-        n_reported = 0
+        n_reported, n_before = 0, part.n_events
         for event in run:
             with simtel.reading(run.input_url):
                 calibrate(event)
@@ -234,6 +234,10 @@ class Converter:
                 break
         else:
             run.check_end()
+        if part.n_events > n_before and calibrate.is_dark:
+            log.warning(
+                "%s: run %d: every charge is 0: look at the settings of the extractor", run.input_url, run.obs_id
+            )
         if progress:
             progress(selection.n_read - n_reported, run.objects.stream.fraction)
 

@@ -17,6 +17,7 @@ from shutil import copyfileobj
 
 from .arguments import Parser, user_path
 from .errors import ConfigError
+from .viewer_commands import one_line_errors
 
 TELESCOPES = "LST:4,MSTN:6,MSTF:3,SCT:5,SSTC:4"
 SETTINGS = {  # names and defaults of the settings
@@ -272,10 +273,13 @@ def main(arguments=None):
     except KeyboardInterrupt:
         return _complain(130, "interrupted; nothing was written")
     images = ", ".join(f"{number} {camera}" for camera, number in summary.images.items())
-    sys.stdout.write(
-        f"{output}: {summary.events} events of {summary.showers} showers, images: {images}, "
-        f"{time.monotonic() - started:.1f} s\n"
-    )
+    seconds = time.monotonic() - started
+    text = f"{output}: {summary.events} events of {summary.showers} showers, images: {images}, {seconds:.1f} s\n"
+    return one_line_errors(_print, text)
+
+
+def _print(text):
+    sys.stdout.write(text)
     return 0
 
 

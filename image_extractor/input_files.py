@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from .errors import ConfigError
+from .errors import ConfigError, one_line
 
 #: Bytes at either end of an input by which it is known again.
 ENDS = 1 << 20
@@ -28,6 +28,13 @@ def find_files(pattern):
     ConfigError
         If there is none, or it is a folder.
     """
+    try:
+        return _found(pattern)
+    except OSError as err:  # of a name that is too long
+        raise ConfigError(f"{one_line(pattern, 60)}: {err.strerror}") from err
+
+
+def _found(pattern):
     pattern = os.path.expanduser(pattern)  # noqa: PTH111 - a quoted wildcard is not yet a path
     if Path(pattern).is_dir():
         raise ConfigError(f"{pattern}: {why_no_file(pattern)}")

@@ -19,7 +19,7 @@ def start_logging(level):
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     logging.getLogger(__package__).setLevel(level)
     if level > logging.DEBUG:
-        warnings.filterwarnings("ignore", module="eventio|ctapipe|tables")
+        warnings.filterwarnings("ignore", module="eventio|ctapipe|tables|numpy|numba")
 
 
 class noted(logging.Handler):  # noqa: N801 - used as a with statement's verb

@@ -21,6 +21,7 @@ from .errors import ConfigError, InputError, one_line
 from .input_files import find_files
 from .preselection import ENERGY, EVENT, RUN, CutFlow, branches_of, cut_flow_table, preselection_cuts, select, total
 from .primaries import primary_id, primary_name
+from .viewer_commands import one_line_errors
 
 TREE = "data"
 
@@ -274,6 +275,10 @@ def main(arguments=None):
     """Run the command prepare_cuts_dict.py; returns the exit code."""
     parser = _parser()
     options = parser.parse_args(arguments)
+    return one_line_errors(_run, options)
+
+
+def _run(options):
     try:
         prepare(**vars(options))
     except (ConfigError, InputError) as err:

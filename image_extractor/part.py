@@ -155,6 +155,8 @@ class PartWriter:
 
     def flush(self):
         """Write what was collected."""
+        if not self._pending:
+            return
         start, n_events = time.monotonic(), sum(map(len, self._pending.values()))
         for index in sorted(self._pending):
             self._write_block(f"/{self._groups[index]}", self._pending[index])

@@ -13,6 +13,7 @@ import tables
 
 from . import row_types
 from .errors import DamagedDatasetError, DatasetError, one_line
+from .input_files import why_no_file
 from .text_table import printable
 from .verification import Ledger, incomplete, outline, root_outline, verify, verify_root, write_chunks
 
@@ -335,7 +336,7 @@ def open_file(path, mode="r", kind=PlainFile):
         if mode != "r":
             with hdf5_errors(path):
                 raise
-        raise DatasetError(f"{path}: {_why_unreadable(err)}") from err
+        raise DatasetError(f"{path}: {why_no_file(path) if Path(path).is_dir() else _why_unreadable(err)}") from err
 
 
 def _why_unreadable(err):

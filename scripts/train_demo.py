@@ -13,9 +13,13 @@ import sys
 import time
 
 import numpy as np
-import torch
-from torch import nn
-from torch.utils.data import DataLoader
+
+try:
+    import torch
+    from torch import nn
+    from torch.utils.data import DataLoader
+except ModuleNotFoundError:
+    sys.exit("train_demo.py needs torch: pip install torch")
 
 from image_extractor.arguments import Parser
 from image_extractor.dataset import ImageDataset

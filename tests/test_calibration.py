@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from conftest import run_command
 from reading import read_dataset
 
-from image_extractor import ConfigError, ImageExtractor, calibration
+from image_extractor import ConfigError, ImageExtractor, calibration, config
 from image_extractor.command import main
 
 WINDOWS = {"NeighborPeakWindowSum": {"window_width": 11, "window_shift": 3}, "LocalPeakWindowSum": {"window_width": 4}}
@@ -110,8 +111,8 @@ def test_an_image_of_another_shape_is_one_line(production, make_config, tmp_path
     ("settings", "message"),
     [
         ({"calibration_extractor_of": {"LST": "Best"}}, "[calibration] [[extractor_of]] LST = Best: must be one of "),
-        ({"calibration_extractor_of": {"LST": "VarianceExtractor"}}, "[calibration] extractor = VarianceExtractor gives "
-         "no peak time, which [image] mode = PIXELS_TIMING_2C needs"),
+        ({"calibration_extractor_of": {"LST": "VarianceExtractor"}}, "[calibration] [[extractor_of]] LST = VarianceExtractor "
+         "gives no peak time, which [image] mode = PIXELS_TIMING_2C needs"),
         ({"calibration_NeighborPeakWindowSum": {"window_width": 7.5}}, "[calibration] [[NeighborPeakWindowSum]] "
          "window_width = 7.5: must be an int"),
         ({"calibration_NeighborPeakWindowSum": {"window_widht": 7}}, "[calibration] [[NeighborPeakWindowSum]] unknown key "
@@ -152,3 +153,40 @@ def test_other_extractors_are_not_appended(production, convert, make_config, tmp
         other = make_config("other.config", telescope_type_mode="ALL", storage_mode="mapped", **settings)
         assert main([production[1], output, other, "--jobs", 1]) == 2
         assert message in caplog.messages[-1]
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ("FlashCamExtractor", {"upsampling": -3}),
+        ("NeighborPeakWindowSum", {"window_width": 0}),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(section, said, tmp_path):
+    keywords = {"calibration_extractor": section, f"calibration_{section}": said}
+    with pytest.raises(ConfigError, match="must be 1 or more"):
+        calibration.check(config.from_keywords(keywords)["calibration"])
+
+
+def test_an_extractor_that_fails_by_its_settings_is_not_blamed_on_the_file(production, make_config, tmp_path):
+    config_file = make_config(
+        telescope_type_mode="LST",
+        calibration_extractor="SlidingWindowMaxSum",
+        calibration_SlidingWindowMaxSum={"window_width": 500},
+    )
+    ended = run_command(production[0], tmp_path / "o.h5", config_file)
+    assert ended.returncode == 2
+    assert "[calibration] [[SlidingWindowMaxSum]]: with these settings ctapipe fails" in ended.stderr
+    assert "damaged" not in ended.stderr
+    assert not (tmp_path / "o.h5").exists()
+
+
+def test_images_without_any_charge_are_said(production, make_config, convert, caplog):
+    config_file = make_config(
+        telescope_type_mode="LST",
+        storage_mode="mapped",
+        calibration_extractor="FixedWindowSum",
+        calibration_FixedWindowSum={"peak_index": 500},
+    )
+    convert(production[0], config_file)
+    assert "every charge is 0: look at the settings of the extractor" in caplog.text

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import run_command
 from made_dataset import run_script
+from reading import read_dataset
 
 from image_extractor import dataset_report, storage
 from image_extractor.dataset import ImageDataset
@@ -122,16 +123,14 @@ def test_extractor_without_peak_time_is_one_line(production, make_config, tmp_pa
 
 
 def test_a_dictionary_of_other_runs_is_warned_of(production, make_config, convert, tmp_path, caplog):
-    """The inputs are in the output then, with no event: a second run with the right dictionary would skip them."""
+    """Inputs that are appended are in the output then, with no event: the right dictionary would be refused."""
     config = make_config(use_pkl_dict=True, telescope_type_mode="ALL", storage_mode="mapped")
-    for name, entries in (("other", {(99, 100): (0, 1.0)}), ("right", {(1, 100): (0, 1.0)})):
-        (tmp_path / f"{name}.pkl").write_bytes(pickle.dumps(entries))
-        convert(production[0], config, tmp_path / f"{name}.pkl", output=f"{name}.h5")
-    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert len(warnings) == 1
-    assert warnings[0].startswith(
-        f"{tmp_path / 'other.pkl'} has no event of 1 file, which will not be converted again: "
-    )
+    (tmp_path / "cuts.pkl").write_bytes(pickle.dumps({(1, 100): (0, 1.0)}))
+    convert(production[0], config, tmp_path / "cuts.pkl")
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+    convert(production[1], config, tmp_path / "cuts.pkl")
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert warning.startswith(f"{tmp_path / 'cuts.pkl'} has no event of 1 file, which will not be converted again: ")
 
 
 def test_what_was_asked_of_a_run_without_selected_telescopes_is_named(production, make_config, convert, capsys):
@@ -142,11 +141,10 @@ def test_what_was_asked_of_a_run_without_selected_telescopes_is_named(production
     )
 
 
-def test_a_file_without_triggered_events_is_written_and_said_so(real, make_config, convert, caplog):
-    """Its simulated showers count in Run_Table."""
+def test_a_file_without_triggered_events_is_said_so(real, make_config, convert, caplog):
     output = convert(real("calib_events.simtel.gz"), make_config(telescope_type_mode="ALL"), code=1)
-    assert output.exists()
-    assert f"no file has a shower event of a selected telescope: {output} holds none" in caplog.text
+    assert not output.exists()
+    assert "no file has a shower event of a selected telescope: nothing is written" in caplog.text
 
 
 def test_the_class_names_what_it_leaves_out(production, tmp_path, caplog):
@@ -206,7 +204,7 @@ def test_debug_shows_the_traceback_of_an_input_that_failed(jobs, on_error, produ
     frames = [line.split() for line in debug.stderr.splitlines() if line.startswith('  File "')]
     assert any(frame[1].endswith('tasks.py",') and frame[-1] == "convert" for frame in frames)
     assert len(frames) > 2
-    assert "InputError: " in debug.stderr
+    assert "image_extractor.errors.CutError: " in debug.stderr
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -364,3 +362,22 @@ def test_packaging_files_agree():
     needed = (ROOT / "requirements.txt").read_text().lower()
     for package in ("ctapipe>=0.28", "eventio", "tables", "numpy", "astropy", "configobj", "tqdm"):
         assert package in needed
+
+
+@pytest.mark.parametrize("stdout", ["closed pipe", "full"])
+def test_a_summary_that_can_not_be_printed_changes_nothing(stdout, production, config, tmp_path):
+    """The dataset is written, and the exit code says so."""
+    command = [sys.executable, "-P", "-m", "image_extractor", production[0], tmp_path / "o.h5", config, "--jobs", "1"]
+    if stdout == "full":
+        with Path("/dev/full").open("w") as full:
+            ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=300, check=False)
+        assert "the summary can't be printed: No space left on device" in ended.stderr
+    else:
+        read_end, write_end = os.pipe()
+        os.close(read_end)
+        ended = subprocess.run(command, stdout=write_end, stderr=subprocess.PIPE, text=True, timeout=300, check=False)
+        os.close(write_end)
+    assert ended.returncode == 0
+    assert "as it was" not in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert len(read_dataset(tmp_path / "o.h5")) == 6

@@ -49,7 +49,8 @@ def test_generate_validate_and_spec(tmp_path):
          "a whole number of bins, from 1 to 1000"),
         ("[energy_bins]\nbin_size = 1e-300", "f: [energy_bins] min = -1.0, max = 1.0, bin_size = 1e-300: max - min "
          "must be a whole number of bins, from 1 to 1000"),
-        ("[energy_bins]\nmin = nan", "f: [energy_bins] min = nan, max = 1.0, bin_size = 0.5: must be finite numbers"),
+        ("[energy_bins]\nmin = nan", "f: [energy_bins] min = nan: must be a number"),
+        ("[image]\ncharge_scale = nan", "f: [image] charge_scale = nan: must be a number from 1e-6 to 1e6"),
         ("[energy_recon]\n[[bins]]\nunits = erg", "f: [energy_recon] [[bins]] units = erg: must be one of eV, keV, MeV, "
          "GeV, TeV, PeV"),
         ("[telescope]\ntype_mode = LTS", "f: [telescope] type_mode = LTS: must be SST, LST, MST, SCT, ALL, the name of a "
