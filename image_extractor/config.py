@@ -25,8 +25,8 @@ from .arguments import Parser, user_path
 from .config_checks import MANY, VALIDATOR, shown, wrong
 from .energy_bins import UNITS, EnergyBins
 from .errors import ConfigError
-from .row_types import LOSSLESS
-from .telescopes import check_word, is_usual, normalised, unknown_name
+from .setting_combinations import BY_TELESCOPE, impossible
+from .telescopes import is_usual, unknown_name
 
 UNIT_NAMES = ", ".join(map(repr, UNITS))
 
@@ -136,9 +136,6 @@ gamma_only = boolean(default=True)
 # Compression of images and tables.
 compression = option('lz4', 'zstd', 'zlib', 'none', default='lz4')
 """
-
-#: Sections of values for single telescopes: by the words of type_mode.
-BY_TELESCOPE = (("image", "mapping_of"), ("image", "shape_of"), ("calibration", "extractor_of"))
 
 #: Keys of the first config files, and what they are called now.
 ALIASES = {("image", "dim_ordering"): "dim_order"}
@@ -253,7 +250,7 @@ def _validated(config, name):
     problems += [_unknown(config, name, *extra) for extra in get_extra_values(config)]
     settings = config.dict()
     if not problems:
-        problems = [f"{name}: {problem}" for problem in _impossible(settings)]
+        problems = [f"{name}: {problem}" for problem in impossible(settings)]
     if problems:
         raise ConfigError("\n".join(problems))
     return settings
@@ -308,57 +305,6 @@ def _unknown(config, name, sections, key):
     hint = f"; did you mean {near[0]}?" if near else listed
     what = f"section [{shown(key)}]" if isinstance(section[key], dict) else f"key {shown(key)} = {shown(section[key])}"
     return f"{name}: {where}unknown {what}{hint}"
-
-
-def _impossible(settings):
-    """Yield what is wrong with combinations of settings that are right one by one."""
-    for where, bins in (
-        ("[energy_bins]", settings["energy_bins"]),
-        ("[energy_recon] [[bins]]", settings["energy_recon"]["bins"]),
-    ):
-        try:
-            EnergyBins(**bins)
-        except ValueError as err:
-            yield f"{where} {err}"
-    yield from _impossible_words(settings)
-    yield from _impossible_shapes(settings["image"])
-    yield from _idle_parameters(settings["calibration"])
-
-
-def _impossible_words(settings):
-    """Yield the keys of values for single telescopes that can't be names of any, or are one and the same."""
-    for name, key in BY_TELESCOPE:
-        seen = {}
-        for word in settings[name][key]:
-            where = f"[{name}] [[{key}]] {word}"
-            try:
-                if normalised(check_word(word)) == "all" or "+" in word:
-                    raise ValueError(word)
-            except ValueError:
-                yield f"{where}: must be SST, LST, MST, SCT, or the name of a camera or its optics, a line for each"
-            if normalised(word) in seen:
-                yield f"{where} and {seen[normalised(word)]} are the same: keep one"
-            seen[normalised(word)] = word
-
-
-def _impossible_shapes(image):
-    """Yield a line for a shape of arrays whose mapping has no choice."""
-    mappings = {image["mapping"], *image["mapping_of"].values()}
-    if image["shape"] != "auto" and mappings.issubset(LOSSLESS):
-        yield (
-            f"[image] shape = {image['shape']} with mapping = {image['mapping']}: must be auto, "
-            "only mappings that resample have a choice"
-        )
-
-
-def _idle_parameters(calibration):
-    """Yield a line for each section of settings of an extractor that no telescope has."""
-    used = sorted({calibration["extractor"], *calibration["extractor_of"].values()})
-    for name, values in calibration.items():
-        if isinstance(values, dict) and name not in ("extractor_of", *used):
-            near = difflib.get_close_matches(name, ["extractor_of", *used], 1)
-            hint = f"; did you mean {near[0]}?" if near else f"; used are: {', '.join(used)}"
-            yield f"[calibration] unknown section [{name}], or an extractor that no telescope has{hint}"
 
 
 def _where(sections):
