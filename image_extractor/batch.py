@@ -130,7 +130,7 @@ def run(
         progress.started(len(files))
         for run in filter(None, report.runs):
             progress.done(run)
-        with Crew(extractor, work.folder, executor, jobs if len(left) > 1 else 1) as crew:
+        with Crew(extractor, work.folder, executor, jobs if len(files) > 1 else 1) as crew:
             converted = convert_all(crew, conversions, len(left), on_error, progress)
         for index, run in zip(left, converted, strict=True):
             report.runs[index] = run

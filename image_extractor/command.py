@@ -182,10 +182,9 @@ def _convert(options, command_line):
     _print(summary(report, options.output, time.monotonic() - start))
     for run in report.failed:
         log.error("%s", run["reason"])
-    reason = "" if report.failed else nothing_written(report, extractor.settings)
+    reason = "" if report.failed or report.outputs else nothing_written(report, extractor.settings)
     if reason:
-        state = f"{options.output} holds none" if report.outputs else "nothing is written"
-        raise InputError(f"{options.path}: {reason}: {state}")
+        raise InputError(f"{options.path}: {reason}: nothing is written")
     _warn_of_wrong_dictionary(report, options)
     return SOME_FAILED if report.failed else OK
 
