@@ -15,6 +15,7 @@ from . import __version__
 from .arguments import Parser, not_negative, positive, user_path
 from .errors import ConfigError, DatasetError, InputError, cache_errors, one_line
 from .input_files import find_files, is_hdf5, may_be_simtel
+from .interruption import interruptible
 from .logs import start_logging
 from .progress import display
 from .summary import nothing_written, summary
@@ -32,9 +33,8 @@ def main(arguments=None):
     parser = _parser()
     options = parser.parse_args(arguments)
     start_logging(logging.DEBUG if options.debug else logging.INFO)
-    signal.signal(signal.SIGTERM, _terminate)
     try:
-        with cache_errors():
+        with interruptible(), cache_errors():
             return _convert(options, shlex.join(["image_extractor.py", *arguments]))
     except KeyboardInterrupt as interrupt:
         log.error("interrupted: the output is as it was; the same command goes on with the finished parts")
@@ -136,10 +136,6 @@ def _fractions(text):
 
 def _n_cores():
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _terminate(*_):
-    raise KeyboardInterrupt(signal.SIGTERM)
 
 
 def _fail(message, code, debug):

@@ -304,6 +304,33 @@ def test_an_interrupted_run_says_so_and_can_be_resumed(number, code, jobs, produ
     assert content(output) == undisturbed
 
 
+LOST_INTERRUPTION = """
+import os, signal, sys, weakref
+from image_extractor import command, tasks
+convert = tasks.convert
+class Dropped:
+    pass
+def interrupted_in_a_callback(*arguments):
+    dropped = Dropped()
+    reference = weakref.ref(dropped, lambda _: os.kill(os.getpid(), signal.{name}))
+    del dropped
+    return convert(*arguments)
+tasks.convert = interrupted_in_a_callback
+sys.exit(command.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_an_interruption_that_python_drops_is_not_lost(name, code, production, config, tmp_path):
+    """Python prints and drops what is raised in a callback of a weak reference, also a KeyboardInterrupt."""
+    arguments = [f"{production[0].parent}/*", tmp_path / "o.h5", config, "--jobs", "1"]
+    script = LOST_INTERRUPTION.format(name=name)
+    done = subprocess.run([sys.executable, "-P", "-c", script, *map(str, arguments)], capture_output=True, text=True)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "o.h5").exists()
+
+
 def test_parts_that_no_longer_match_are_made_anew(production, config, convert, make_config, tmp_path, undisturbed):
     """A part is only good for the settings and the input that it was made of."""
     other = make_config("other.config", storage_mode="mapped", telescope_type_mode="LST")
