@@ -3,10 +3,10 @@
 import re
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
-VERSION = re.search(r'__version__ = "(.+)"', (HERE / "image_extractor/__init__.py").read_text()).group(1)
+VERSION = re.search(r'__version__ = "(.+)"', (HERE / "image_extractor/version.py").read_text()).group(1)
 
 EXTRAS = {
     "scripts": ["uproot>=5", "matplotlib", "pillow"],
@@ -24,7 +24,7 @@ setup(
     long_description=(HERE / "README.md").read_text() if (HERE / "README.md").exists() else "",
     long_description_content_type="text/markdown",
     license="MIT",
-    packages=["image_extractor"],
+    packages=find_packages(include=["image_extractor", "image_extractor.*"]),
     python_requires=">=3.11",
     install_requires=(HERE / "requirements.txt").read_text().split(),
     extras_require=EXTRAS,

@@ -4,8 +4,7 @@ The heavy imports wait until a name is used, so that ``--help`` answers at once.
 """
 
 from .errors import ConfigError, DatasetError, InputError
-
-__version__ = "1.1.0"
+from .version import __version__
 
 __all__ = ["ConfigError", "DatasetError", "ImageExtractor", "InputError", "__version__"]
 

@@ -55,7 +55,7 @@ except RuntimeError:
 """
 DECOMPRESS = """
 import sys
-from image_extractor.byte_stream import ByteStream
+from image_extractor.inputs.simtel.byte_stream import ByteStream
 stream, buffer = ByteStream(sys.argv[1]), bytearray(1 << 22)
 while stream.fill_some(buffer):
     pass
@@ -69,7 +69,7 @@ for event in SimTelFile(sys.argv[1]):
 SOURCE = CTAPIPE + "for event in source: pass\n"
 CALIBRATOR = CTAPIPE + "calibrate = CameraCalibrator(subarray=source.subarray)\nfor event in source: calibrate(event)\n"
 IMPORTS = "import ctapipe.io, ctapipe.calib"
-OUR_IMPORTS = "import image_extractor.batch, image_extractor.fast_simtel, image_extractor.part, ctapipe.calib"
+OUR_IMPORTS = "import image_extractor.batch.many_files, image_extractor.inputs.simtel.fast_run, image_extractor.conversion.part_writer, ctapipe.calib"
 
 NAMES = {
     "i": "start: import ctapipe.io, ctapipe.calib",
@@ -141,7 +141,7 @@ def _used_by_workers(process):
 
 def copy_with_run_number(path, target, run_number):
     """Copy a simtel file, decompressed, as another run: a dataset admits no event twice."""
-    from .byte_stream import ByteStream
+    from .inputs.simtel.byte_stream import ByteStream
 
     stream = ByteStream(path)
     data, offset = bytearray(stream.read_some(HEADER_BYTES)), 0
@@ -184,10 +184,10 @@ def commands(path, events, focal_length, folder, n_files, with_copies=True):
 
 def facts(path):
     """Return [(run number, event number), ...] of the triggered events, and which focal length the file has."""
-    from . import simtel
+    from .inputs.simtel import open_run
 
     events = []
-    with simtel.open_runs(path) as runs:
+    with open_run.open_runs(path) as runs:
         for run in runs:
             note = functools.partial(lambda obs_id, event_id, shower: events.append((obs_id, event_id)), run.obs_id)
             run.select([], note)  # which returns None: refused
@@ -272,7 +272,7 @@ def _input(given, folder):
             raise ConfigError(f"{given}: no such file")
         return Path(given)
     try:
-        from .demo import write_demo_file
+        from .demo.write import write_demo_file
     except ImportError as err:
         raise ConfigError("no FILE is given, and this installation makes none: give a simtel file") from err
     path = folder / "demo.simtel"

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import tables
 
-from . import storage
 from .errors import DatasetError
+from .hdf5 import dataset_files, nodes
 
 CHUNKS = (1, 4, 16, 64)
 BATCH = 256
@@ -22,8 +22,8 @@ N_RANDOM = 400
 def load(path, n_images):
     """Return stacks of up to `n_images` images of a dataset, one for each shape of image."""
     stacks = defaultdict(list)
-    with storage.open_dataset(path) as file:
-        arrays = [array for group in storage.events_groups(file) for array in storage.image_arrays(group).values()]
+    with dataset_files.open_dataset(path) as file:
+        arrays = [array for group in nodes.events_groups(file) for array in nodes.image_arrays(group).values()]
         arrays = [array for array in arrays if array.nrows]
         for array in arrays:
             stacks[array.shape[1:]].append(array[: max(1, n_images // len(arrays))])
@@ -34,19 +34,17 @@ def measure(images, compression, chunk, path):
     """Write and read images; returns bytes per byte, and microseconds per image of each way."""
     n_images = sum(map(len, images))
     n_bytes = sum(stack.nbytes for stack in images)
-    filters = storage.filters(compression)
-    with storage.open_file(path, "w") as file:
+    filters = nodes.filters(compression)
+    with dataset_files.open_file(path, "w") as file:
         start = time.process_time()
         for i, stack in enumerate(images):
-            array = storage.create_image_array(
-                file, "/", f"T{i}", stack.dtype, stack.shape[1:], filters, {}, chunk=chunk
-            )
+            array = nodes.create_image_array(file, "/", f"T{i}", stack.dtype, stack.shape[1:], filters, {}, chunk=chunk)
             array.append(stack)
         file.flush()
         write = time.process_time() - start
     random = np.random.default_rng(0)
     with tables.open_file(path, CHUNK_CACHE_SIZE=0) as file:  # a dataset is larger than any cache
-        arrays = list(storage.image_arrays(file.root).values())
+        arrays = list(nodes.image_arrays(file.root).values())
         start = time.process_time()
         for array in arrays:
             for first in range(0, array.nrows, BATCH):
@@ -86,7 +84,7 @@ def main(arguments=None):
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for chunk in CHUNKS:
-            for compression in storage.COMPRESSORS:
+            for compression in nodes.COMPRESSORS:
                 runs = [measure(images, compression, chunk, Path(folder) / "test.h5") for _ in range(options.repeats)]
                 rows.append(runs[0] | {key: min(run[key] for run in runs) for key in ("write", "sequential", "random")})
     n_images = sum(map(len, images))

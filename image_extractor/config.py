@@ -21,12 +21,12 @@ if __name__ == "__main__" and not __package__:  # run by its path, as in the fir
 
 from configobj import ConfigObj, ConfigObjError, flatten_errors, get_extra_values
 
-from .arguments import Parser, user_path
-from .config_checks import MANY, VALIDATOR, shown, wrong
 from .energy_bins import UNITS, EnergyBins
 from .errors import ConfigError
-from .setting_combinations import BY_TELESCOPE, impossible
+from .settings.checks import MANY, VALIDATOR, shown, wrong
+from .settings.combinations import BY_TELESCOPE, impossible
 from .telescopes import is_usual, unknown_name
+from .terminal.arguments import Parser, user_path
 
 UNIT_NAMES = ", ".join(map(repr, UNITS))
 
@@ -344,7 +344,7 @@ def check_names(settings, name):
     name : str or Path
         Stands for the file in messages.
     """
-    from .calibration import check
+    from .settings.extractors import check
 
     words = [("[telescope] type_mode", word) for word in settings["telescope"]["type_mode"].split("+")]
     words += [(f"[{section}] [[{key}]]", word) for section, key in BY_TELESCOPE for word in settings[section][key]]

@@ -17,12 +17,12 @@ import os
 
 import numpy as np
 
-from . import epochs, sample_columns, sample_index, sample_order, stored_images
 from .errors import ConfigError, DatasetError
+from .events.showers import Shares, Showers
+from .hdf5.stored_rows import OpenFiles
 from .input_files import find_files
-from .sample_reader import SampleReader
-from .showers import Shares, Showers
-from .stored_rows import OpenFiles
+from .training import epochs, sample_columns, sample_index, sample_order, stored_images
+from .training.sample_reader import SampleReader
 
 #: Samples that are read one after the other in a shuffle by blocks, and samples that are held for it.
 BLOCK, BUFFER = 256, 8192
@@ -272,7 +272,7 @@ class ImageDataset:
         dataset of batches as :meth:`batches` yields them, for ``DataLoader(..., batch_size=None)``, shared out
         among workers; its ``set_epoch`` chooses the order. `options` are those of :meth:`batches`.
         """
-        from .torch_datasets import TorchBatches, TorchSamples
+        from .training.torch_datasets import TorchBatches, TorchSamples
 
         if batch_size is None and options:
             raise TypeError(f"as_torch: {', '.join(options)} need a batch_size; else DataLoader has the choice")
@@ -280,7 +280,7 @@ class ImageDataset:
 
     def as_tf(self, batch_size=64, **options):
         """Return a tf.data.Dataset of batches, as :meth:`batches` yields them; every pass is the next epoch."""
-        from .tf_datasets import tf_dataset
+        from .training.tf_datasets import tf_dataset
 
         return tf_dataset(self, batch_size, **options)
 

@@ -3,7 +3,8 @@
 import logging
 from pathlib import Path
 
-from . import config, cuts
+from . import config
+from .cuts import dictionary as cuts
 from .errors import ConfigError
 from .input_files import find_files
 
@@ -133,12 +134,13 @@ class ImageExtractor:
         OSError
             If something can't be written, or no worker is left to do it; the same call goes on.
         """
-        from . import batch
+        from .batch.many_files import convert_files
 
         if isinstance(files, str):
             files = find_files(files)
-        report = batch.run(
-            self,
+        report = convert_files(
+            self.converter,
+            self.output_path,
             files,
             max_events=max_events,
             jobs=jobs,
@@ -180,7 +182,7 @@ class ImageExtractor:
 
     def shuffle_data(self, h5_file=None, seed=0):
         """Shuffle every Events table of a dataset (default: the output), repeatably for a seed."""
-        from . import merge
+        from .batch import merge
 
         merge.rewrite(h5_file or self.output_path, seed=seed)
 
@@ -190,32 +192,24 @@ class ImageExtractor:
         fractions : dict
             Such as {"Training": 0.9, "Validation": 0.1}, the default; they must add up to 1.
         """
-        from . import merge
+        from .batch import merge
 
         merge.rewrite(h5_file or self.output_path, split=fractions or {"Training": 0.9, "Validation": 0.1})
 
     def select_telescopes(self, data_file):
         """Return the selected telescopes of a file, {type: [tel_id, ...]}, and their number."""
-        from . import simtel, telescopes
+        from . import telescopes
+        from .inputs.simtel import open_run
 
-        with simtel.open_run(data_file) as run:
+        with open_run.open_run(data_file) as run:
             section = self.settings["telescope"]
             selected = telescopes.select(run.subarray, section["type_mode"], section["tel_ids"])
         return selected, sum(map(len, selected.values()))
 
-    # -- one file ------------------------------------------------------------------------------------
-
-    def convert(self, data_file, part_path, options, attributes=None, progress=None):
-        """Convert one file to a part; see :meth:`image_extractor.converter.Converter.convert`."""
-        from .converter import Converter
+    @property
+    def converter(self):
+        """What converts files one by one, see :class:`image_extractor.conversion.converter.Converter`."""
+        from .conversion.converter import Converter
 
         dictionary = self.dictionary_name, self.dictionary_sha256, self.dictionary_primary
-        converter = Converter(self.settings, self.bins_cuts_dict, *dictionary)
-        return converter.convert(data_file, part_path, options, attributes, progress)
-
-
-def main(arguments=None):
-    """Run the command; returns the exit code."""
-    from .command import main as run_command
-
-    return run_command(arguments)
+        return Converter(self.settings, self.bins_cuts_dict, *dictionary)

@@ -15,14 +15,16 @@ PASSING = {"1 in 100": 990, "1 in 4": 750}
 
 MEASURE = """
 import json, resource, sys, time
-from image_extractor import config, cuts, mscw
+from image_extractor import config
+from image_extractor.cuts import dictionary, eventdisplay
+from image_extractor.input_files import find_files
 path, n_images, output, file_format = sys.argv[1:]
 settings = config.loads(f"[preselection_cuts]\\nNImages = {n_images}, None")
 start = time.perf_counter()
-entries, _ = mscw.build(mscw.find_files(path), settings)
+entries, _ = eventdisplay.build(find_files(path), settings)
 built = time.perf_counter()
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-cuts.save(output, entries, file_format)
+dictionary.save(output, entries, file_format)
 print(json.dumps([len(entries), built - start, peak, time.perf_counter() - built,
                   resource.getrusage(resource.RUSAGE_SELF).ru_maxrss]))
 """

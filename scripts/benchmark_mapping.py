@@ -169,7 +169,7 @@ HEADER = """\
 
 def print_table(cameras, shape, dl1dh_python):
     """Print a line per camera and mapping as it is measured."""
-    from image_extractor import images, resampling
+    from image_extractor.mapping import images, resampling
 
     print(HEADER)
     for name, (geometry, charges) in cameras.items():
@@ -307,7 +307,7 @@ def draw(cameras, file):
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    from image_extractor import images, resampling
+    from image_extractor.mapping import images, resampling
 
     geometry, charges = max(cameras.values(), key=lambda camera: camera[1].sum(axis=1).max())
     image = charges[charges.sum(axis=1).argmax()]

@@ -29,7 +29,7 @@ with tables.open_file(source) as file, tables.open_file(target, "w") as new:
     "shuffle_data": "extractor.shuffle_data(target, seed=1)",
     "split_data": f"extractor.split_data(target, {FRACTIONS})",
     "shuffle and split in one pass, as the command does": f"""
-from image_extractor import merge
+from image_extractor.batch import merge
 merge.rewrite(target, seed=1, split={FRACTIONS})
 """,
 }

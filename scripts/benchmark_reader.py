@@ -32,10 +32,10 @@ ORDERS = ("sequential", "random", "blocks")
 
 def lay_out(source, target, compression, chunk_bytes):
     """Copy a dataset, its image arrays with another compression and chunk size."""
-    from image_extractor import storage
+    from image_extractor.hdf5 import dataset_files, nodes
 
-    filters = storage.filters(compression)
-    with storage.open_dataset(source) as old, storage.open_file(target, "w") as new:
+    filters = nodes.filters(compression)
+    with dataset_files.open_dataset(source) as old, dataset_files.open_file(target, "w") as new:
         old.root._v_attrs._f_copy(new.root)
         for node in old.walk_nodes("/"):
             if not node._v_depth:

@@ -19,11 +19,12 @@ from pathlib import Path
 
 import psutil
 
-from image_extractor import ImageExtractor, batch, gather, tasks
-from image_extractor.cluster import connect
+from image_extractor import ImageExtractor
+from image_extractor.batch import many_files, outputs, tasks
+from image_extractor.batch.parts_folder import workspace
 from image_extractor.demo import write_demo_file
-from image_extractor.engines import Crew
-from image_extractor.workspace import workspace
+from image_extractor.workers.crew import Crew
+from image_extractor.workers.dask_engine import connect
 
 SETTINGS = {"mode": "gh_class", "storage_mode": "mapped", "image_mode": "PIXELS_TIMING_2C", "image_scale_factor": 1}
 SETTINGS |= {"use_pkl_dict": False, "telescope_type_mode": "ALL", "energy_bins_min": -3, "energy_bins_max": 4}
@@ -115,12 +116,12 @@ def measure_tasks(folder, n_tasks, n_workers, parts, seconds):
         client.wait_for_workers(n_workers)
         with Crew(extractor, work.folder, client, 1) as crew:  # workers import
             warm_up = (conversion(file, work) for file in files[: 4 * n_workers])
-            batch.convert_all(crew, warm_up, 4 * n_workers, "stop", batch.Progress())
+            many_files.convert_all(crew, warm_up, 4 * n_workers, "stop", many_files.Progress())
         work.clear()
         at_client, at_scheduler, start = Usage(psutil.Process()), Usage(scheduler), time.monotonic()
         with Crew(extractor, work.folder, client, 1) as crew:
             conversions = (conversion(file, work) for file in files)
-            runs = batch.convert_all(crew, conversions, n_tasks, "stop", Half(n_tasks, at_client, at_scheduler))
+            runs = many_files.convert_all(crew, conversions, n_tasks, "stop", Half(n_tasks, at_client, at_scheduler))
         wall = time.monotonic() - start
         print(f"{n_tasks} tasks of {seconds * 1e3:.0f} ms on {n_workers} workers: {wall:.0f} s, {n_tasks / wall:.0f}/s")
         overhead = n_workers * wall / n_tasks - seconds
@@ -133,7 +134,7 @@ def measure_tasks(folder, n_tasks, n_workers, parts, seconds):
                 f"{grown / MB:.0f} MB ({grown / n_tasks / 1e3:.2f} kB per task) more than at the start"
             )
         start = time.monotonic()
-        fitting = batch.mergeable(batch.Report(runs), work, [])
+        fitting = many_files.mergeable(many_files.Report(runs), work, [])
         print(f"  checks before the merge: {time.monotonic() - start:.1f} s for {len(fitting)} parts", flush=True)
         work.clear()
 
@@ -143,7 +144,7 @@ def conversion(file, work):
     return tasks.Conversion(str(file), file, work.part_path(file), tasks.Options())
 
 
-class Half(batch.Progress):
+class Half(many_files.Progress):
     """Prints memory in the middle, so that growth can be told from what the start takes."""
 
     def __init__(self, n_tasks, *usages):
@@ -172,8 +173,8 @@ def measure_merge(folder, title, parts, n_parts, n_workers, group):
     folder.mkdir()
     for kind, jobs, many in (("one merge", 1, n_parts), (f"groups of {group}, {n_workers} workers", n_workers, 0)):
         paths, n_images = linked(folder / f"parts{jobs}", parts, n_parts)
-        gather.MANY, gather.SMALL, gather.GROUP = many, float("inf"), group
-        target = gather.Target(folder / f"o{jobs}.h5", None, 0, {"Training": 0.9, "Validation": 0.1}, False)
+        outputs.MANY, outputs.SMALL, outputs.GROUP = many, float("inf"), group
+        target = outputs.Target(folder / f"o{jobs}.h5", None, 0, {"Training": 0.9, "Validation": 0.1}, False)
         moments, started = [], time.monotonic()
         process = Usage(psutil.Process())
         with Crew(None, folder / f"parts{jobs}", None, jobs) as crew:
@@ -207,7 +208,7 @@ def main():
     add("--telescopes", default="LST:4,MSTN:6,SSTC:4", help="of the real files (default: LST:4,MSTN:6,SSTC:4)")
     add("--parts", type=int, default=1000, help="real parts to merge (default: 1000)")
     add("--small_parts", type=int, default=10_000, help="parts of two events to merge (default: 10000)")
-    add("--group", type=int, default=gather.GROUP, help=f"parts of a group (default: {gather.GROUP})")
+    add("--group", type=int, default=outputs.GROUP, help=f"parts of a group (default: {outputs.GROUP})")
     add("--folder", help="for temporary files (default: the system's)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as name:

@@ -24,7 +24,7 @@ def import_package():
 
 if __name__ == "__main__":
     import_package()
-    from image_extractor.command import main
+    from image_extractor.commands.convert import main
 
     sys.exit(main())
 elif __name__ == "image_extractor":

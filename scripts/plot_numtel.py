@@ -3,6 +3,6 @@
 
 import sys
 
-from image_extractor.numtel import main
+from image_extractor.commands.plot_numtel import main
 
 sys.exit(main())

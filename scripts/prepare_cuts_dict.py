@@ -3,6 +3,6 @@
 
 import sys
 
-from image_extractor.mscw import main
+from image_extractor.commands.prepare_cuts_dict import main
 
 sys.exit(main())

@@ -14,7 +14,7 @@ PATH=$PWD/$venv/bin:$PATH
 
 echo "making four runs in $folder ..."
 scripts/make_demo.sh "$folder" python
-python -m image_extractor.demo_cuts "$folder/*.simtel.gz" "$folder/bins_cuts_dict.pkl" aux/config/demo.config
+python -m image_extractor.demo.cuts "$folder/*.simtel.gz" "$folder/bins_cuts_dict.pkl" aux/config/demo.config
 
 echo "converting ..."
 image_extractor.py "$folder/*.simtel.gz" "$folder/dataset.h5" aux/config/demo.config "$folder/bins_cuts_dict.pkl" \

@@ -3,6 +3,6 @@
 
 import sys
 
-from image_extractor.dataset_report import main
+from image_extractor.commands.read_data import main
 
 sys.exit(main())

@@ -21,10 +21,10 @@ try:
 except ModuleNotFoundError:
     sys.exit("train_demo.py needs torch: pip install torch")
 
-from image_extractor.arguments import Parser
 from image_extractor.dataset import ImageDataset
 from image_extractor.errors import ConfigError, DatasetError
 from image_extractor.input_files import find_files
+from image_extractor.terminal.arguments import Parser
 
 
 def network(n_channels):

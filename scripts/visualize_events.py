@@ -3,6 +3,6 @@
 
 import sys
 
-from image_extractor.visualize import main
+from image_extractor.commands.visualize_events import main
 
 sys.exit(main())

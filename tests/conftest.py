@@ -156,7 +156,7 @@ def command():
 @pytest.fixture
 def convert(tmp_path):
     """Run the command in this process; returns the path of its output. It must end with exit code 0."""
-    from image_extractor.command import main
+    from image_extractor.commands.convert import main
 
     def run(path, config, *options, output="dataset.h5", code=0):
         output = tmp_path / output

@@ -6,8 +6,9 @@ from ctapipe.image import hillas_parameters, tailcuts_clean
 from ctapipe.io import SimTelEventSource
 from traitlets.config import Config
 
-from image_extractor import demo, eventio_writer
-from image_extractor.demo_cameras import CAMERAS
+from image_extractor import demo
+from image_extractor.demo import eventio_writer
+from image_extractor.demo.cameras import CAMERAS
 
 ALL_CAMERAS = dict.fromkeys(CAMERAS, 2)
 TYPES = {

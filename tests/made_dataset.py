@@ -13,9 +13,13 @@ import astropy.units as u
 import numpy as np
 from ctapipe.instrument import CameraGeometry
 
-from image_extractor import config, images, merge, part, row_types, storage
-from image_extractor.array_layout import ArrayLayout
-from image_extractor.selection import REASONS
+from image_extractor import config
+from image_extractor.batch import merge
+from image_extractor.conversion import part_writer
+from image_extractor.conversion.array_layout import ArrayLayout
+from image_extractor.conversion.event_selection import REASONS
+from image_extractor.hdf5 import dataset_files, schema
+from image_extractor.mapping import images
 
 ROOT = Path(__file__).parent.parent
 
@@ -62,13 +66,13 @@ TELESCOPES = {1: ("LST", hexagonal_camera()), 2: ("LST", hexagonal_camera()), 7:
 
 def layout(settings):
     """Return an ArrayLayout of two LSTs and an SST."""
-    table = np.zeros(len(TELESCOPES), row_types.dtype(row_types.TEL_COLUMNS))
+    table = np.zeros(len(TELESCOPES), schema.dtype(schema.TEL_COLUMNS))
     grids, cameras = {}, {}
     for row, (tel_id, (tel_type, geometry)) in zip(table, TELESCOPES.items(), strict=True):
         grid = grids[tel_id] = images.pixel_grid(geometry, settings["image"]["mapping"])
         row["tel_id"], row["tel_type"], row["camera"] = tel_id, tel_type, geometry.name
         row["n_pixels"] = geometry.n_pixels
-        pixels = np.zeros(geometry.n_pixels, row_types.dtype(row_types.CAMERA_COLUMNS))
+        pixels = np.zeros(geometry.n_pixels, schema.dtype(schema.CAMERA_COLUMNS))
         pixels["pixel_id"], pixels["array_x"], pixels["array_y"] = geometry.pix_id, grid.array_x, grid.array_y
         pixels["pix_x"], pixels["pix_y"] = geometry.pix_x.to_value("m"), geometry.pix_y.to_value("m")
         pixels["pix_area"] = geometry.pix_area.to_value("m2")
@@ -113,8 +117,8 @@ def write_dataset(path, n_events=(12, 8), dictionary=False, seed=None, split=Non
     folder.mkdir()
     for primary, number in zip((0, 101), n_events, strict=True):
         part_path = folder / f"{primary}.h5"
-        with storage.open_file(part_path, "w") as file:
-            writer = part.PartWriter(file, settings, array)
+        with dataset_files.open_file(part_path, "w") as file:
+            writer = part_writer.PartWriter(file, settings, array)
             made += _write_events(writer, settings, array, primary, number, dictionary)
             counts = {"events_read": number + 5, f"dropped_{REASONS[0]}": 3, f"dropped_{REASONS[-1]}": 2}
             counts |= writer.run_counts()

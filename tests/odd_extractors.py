@@ -5,10 +5,10 @@ import signal
 import sys
 import time
 
-from image_extractor import ImageExtractor
+from image_extractor.conversion.converter import Converter
 
 
-class Deadly(ImageExtractor):
+class Deadly(Converter):
     """Kills its worker at run 2."""
 
     def convert(self, data_file, *rest):
@@ -17,7 +17,7 @@ class Deadly(ImageExtractor):
         return super().convert(data_file, *rest)
 
 
-class Waiting(ImageExtractor):
+class Waiting(Converter):
     """Begins run 10, and waits until the file `go` is beside the output."""
 
     def convert(self, data_file, part_path, *rest):
@@ -31,8 +31,8 @@ class Waiting(ImageExtractor):
 
 def command(name):
     """Run the command with one of these extractors."""
-    import image_extractor.image_extractor
-    from image_extractor.command import main
+    import image_extractor.conversion.converter
+    from image_extractor.commands.convert import main
 
-    image_extractor.image_extractor.ImageExtractor = globals()[name]
+    image_extractor.conversion.converter.Converter = globals()[name]
     sys.exit(main())

@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import tables
 
-from image_extractor import config, images, row_types, storage
+from image_extractor import config, core_positions
+from image_extractor.hdf5 import dataset_files, nodes, schema
+from image_extractor.mapping import images
 
 TEL_IDS = (2, 5, 9)
 N_EVENTS = 60
@@ -51,9 +53,9 @@ def write_dataset(path, seed=0, n_events=N_EVENTS, run=1, primary=0, tel_ids=TEL
     random = np.random.default_rng(seed)
     grid = images.PixelGrid(SHAPE, np.arange(12) // 3, np.arange(12) % 3, 0.0, np.arange(12.0), np.arange(12.0))
     grids = dict.fromkeys(tel_ids, grid)
-    columns = row_types.event_columns(made, grids)
+    columns = schema.event_columns(made, {tel_id: images.array_shape(grid, made["image"]) for tel_id in grids})
     bins = config.energy_bins(made)
-    events = np.zeros(n_events, row_types.dtype(columns))
+    events = np.zeros(n_events, schema.dtype(columns))
     events["run_number"], events["gamma_hadron_label"] = run, primary
     events["event_number"] = 100 * np.repeat(np.arange(n_events), 3)[:n_events] + np.arange(n_events) % 3
     for name, low, high in (("core_x", -300, 300), ("core_y", -300, 300), ("az", -3, 3), ("alt", 1, 1.5)):
@@ -70,22 +72,22 @@ def write_dataset(path, seed=0, n_events=N_EVENTS, run=1, primary=0, tel_ids=TEL
     }
     if image["dtype"] == "float32":
         attributes |= {"charge_scale": 1.0, "time_scale": 1.0}
-    filters = storage.filters(made["output"]["compression"])
-    with storage.open_file(path, "w") as file:
-        storage.set_attributes(
+    filters = nodes.filters(made["output"]["compression"])
+    with dataset_files.open_file(path, "w") as file:
+        nodes.set_attributes(
             file.root,
-            {"format": row_types.FORMAT_NAME, "format_version": row_types.FORMAT_VERSION, "config": config.dumps(made)},
+            {"format": schema.FORMAT_NAME, "format_version": schema.FORMAT_VERSION, "config": config.dumps(made)},
         )
-        tel_table = np.zeros(len(tel_ids), row_types.dtype(row_types.TEL_COLUMNS))
+        tel_table = np.zeros(len(tel_ids), schema.dtype(schema.TEL_COLUMNS))
         tel_table["tel_id"], tel_table["tel_type"], tel_table["camera"] = tel_ids, b"LST", b"LSTCam"
         tel_table["tel_type"][-1], tel_table["camera"][-1] = b"MST", b"NectarCam"
         for axis in ("tel_x", "tel_y", "tel_z"):
             tel_table[axis] = random.uniform(-100, 100, len(tel_ids))
-        storage.create_table(file, "/", "Tel_Table", tel_table.dtype, filters, {}).append(tel_table)
+        nodes.create_table(file, "/", "Tel_Table", tel_table.dtype, filters, {}).append(tel_table)
         for name in ("LSTCam", "NectarCam"):
             camera = {"mapping": image["mapping"]}
-            storage.create_table(file, "/Cameras", name, np.dtype([("pixel_id", "<i4")]), filters, camera)
-        row = np.zeros(1, row_types.dtype(row_types.RUN_COLUMNS))
+            nodes.create_table(file, "/Cameras", name, np.dtype([("pixel_id", "<i4")]), filters, camera)
+        row = np.zeros(1, schema.dtype(schema.RUN_COLUMNS))
         for name, value in (
             ("file_name", b"run.simtel"),
             ("run_number", run),
@@ -96,18 +98,18 @@ def write_dataset(path, seed=0, n_events=N_EVENTS, run=1, primary=0, tel_ids=TEL
             ("n_showers", 1000),
             ("shower_reuse", 3),
             ("max_scatter_range", 500.0),
-            ("core_pos_mode", row_types.CORE_CIRCLE),
+            ("core_pos_mode", core_positions.CORE_CIRCLE),
             ("min_viewcone_radius", cone[0]),
             ("max_viewcone_radius", cone[1]),
             ("events_written", n_events),
         ):
             row[name] = value
-        storage.create_table(file, "/", "Run_Table", row.dtype, filters, {}).append(row)
+        nodes.create_table(file, "/", "Run_Table", row.dtype, filters, {}).append(row)
         recon = made["mode"] == "energy_recon"
         if recon:
             events["energy_reconstruction_bin_label"] = energy_bin
-            storage.set_attributes(file.root, {"energy_bin_edges": bins.edges})
-        for number, group in enumerate(row_types.energy_groups(made, bins.n_bins)):
+            nodes.set_attributes(file.root, {"energy_bin_edges": bins.edges})
+        for number, group in enumerate(schema.energy_groups(made, bins.n_bins)):
             chosen = slice(None) if recon else energy_bin == number
             write_group(file, f"/{group}", events[chosen], has[chosen], grids, made, attributes, filters, random)
     return Path(path)
@@ -126,15 +128,15 @@ def write_group(file, path, events, has, grids, made, attributes, filters, rando
         high = 1000 if image["dtype"] == "float32" else min(np.iinfo(image["dtype"]).max, 2**31)
         stored = random.uniform(0, high, (n, *shape)).astype(image["dtype"])
         if mapped:
-            array = storage.create_image_array(
-                file, path, row_types.image_name(tel_id), image["dtype"], shape, filters, attributes
+            array = nodes.create_image_array(
+                file, path, schema.image_name(tel_id), image["dtype"], shape, filters, attributes
             )
             array.append(stored)
             # shuffled, as the tables of a dataset are
             events["tel_map"][has[:, position], position] = random.permutation(n)
         else:
-            events[row_types.image_name(tel_id)][has[:, position]] = stored
-    storage.create_table(file, path, "Events", events.dtype, filters, attributes).append(events)
+            events[schema.image_name(tel_id)][has[:, position]] = stored
+    nodes.create_table(file, path, "Events", events.dtype, filters, attributes).append(events)
 
 
 def plain_images(path, table="Events"):

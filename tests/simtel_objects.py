@@ -4,7 +4,7 @@ import gzip
 import struct
 from pathlib import Path
 
-from image_extractor.eventio_writer import ONLY_SUBOBJECTS, SYNC_MARKER, eventio_object
+from image_extractor.demo.eventio_writer import ONLY_SUBOBJECTS, SYNC_MARKER, eventio_object
 
 LENGTH = ONLY_SUBOBJECTS - 1
 

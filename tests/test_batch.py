@@ -14,6 +14,7 @@ from conftest import run_command
 from reading import content, cut, read_dataset
 
 from image_extractor import DatasetError, ImageExtractor, InputError
+from image_extractor.conversion.converter import Converter
 
 
 def events_by_table(path):
@@ -306,7 +307,8 @@ def test_an_interrupted_run_says_so_and_can_be_resumed(number, code, jobs, produ
 
 LOST_INTERRUPTION = """
 import os, signal, sys, weakref
-from image_extractor import command, tasks
+from image_extractor.batch import tasks
+from image_extractor.commands import convert as command
 convert = tasks.convert
 class Dropped:
     pass
@@ -347,9 +349,9 @@ def test_finished_parts_are_used_again(production, config, tmp_path, monkeypatch
     with pytest.raises(InputError):
         extractor.process_files([production[0], tmp_path / "missing"], on_error="stop")
     converted = []
-    original = ImageExtractor.convert
+    original = Converter.convert
     monkeypatch.setattr(
-        ImageExtractor, "convert", lambda self, file, *rest: converted.append(file) or original(self, file, *rest)
+        Converter, "convert", lambda self, file, *rest: converted.append(file) or original(self, file, *rest)
     )
     extractor.process_files(production[:2])
     assert converted == [production[1]]
@@ -394,7 +396,7 @@ def test_a_worker_that_dies_does_not_hang_the_run(production, config, tmp_path):
 
 
 def test_two_runs_never_mix(production, config, tmp_path):
-    from image_extractor.workspace import workspace
+    from image_extractor.batch.parts_folder import workspace
 
     with workspace(tmp_path / "o.h5"):
         second = run_command(production[0], tmp_path / "o.h5", config)

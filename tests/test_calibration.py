@@ -5,8 +5,9 @@ import pytest
 from conftest import run_command
 from reading import read_dataset
 
-from image_extractor import ConfigError, ImageExtractor, calibration, config
-from image_extractor.command import main
+from image_extractor import ConfigError, ImageExtractor, config
+from image_extractor.commands.convert import main
+from image_extractor.conversion import calibration
 
 WINDOWS = {"NeighborPeakWindowSum": {"window_width": 11, "window_shift": 3}, "LocalPeakWindowSum": {"window_width": 4}}
 EXTRACTORS = {"FlashCam": "FlashCamExtractor", "SST": "LocalPeakWindowSum", "CHEC": "FullWaveformSum"}

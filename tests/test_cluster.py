@@ -14,9 +14,11 @@ import pytest
 from conftest import run_command
 from reading import content
 
-from image_extractor import ImageExtractor, InputError, gather, merge
-from image_extractor import cluster as dask_cluster
-from image_extractor.batch import Progress
+from image_extractor import ImageExtractor, InputError
+from image_extractor.batch import merge
+from image_extractor.batch import outputs as gather
+from image_extractor.batch.many_files import Progress
+from image_extractor.workers import dask_engine as dask_cluster
 
 HERE = Path(__file__).parent
 

@@ -12,16 +12,17 @@ from conftest import run_command
 from made_dataset import run_script
 from reading import read_dataset
 
-from image_extractor import dataset_report, storage
 from image_extractor.dataset import ImageDataset
-from image_extractor.dataset_check import check
 from image_extractor.errors import one_line
+from image_extractor.hdf5 import dataset_files
+from image_extractor.viewing import dataset_report
+from image_extractor.viewing.dataset_check import check
 
 ROOT = Path(__file__).parents[1]
 
 
 def test_help_needs_no_heavy_import():
-    code = "import sys, image_extractor.command as c\ntry: c.main(['--help'])\nexcept SystemExit as e: assert e.code == 0\n"
+    code = "import sys, image_extractor.commands.convert as c\ntry: c.main(['--help'])\nexcept SystemExit as e: assert e.code == 0\n"
     code += "heavy = {'ctapipe', 'tables', 'numba', 'astropy', 'scipy', 'tqdm', 'dask'} & set(sys.modules)\nassert not heavy, heavy"
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -261,8 +262,8 @@ def test_bins_that_hold_no_event_are_named_with_the_energies(production, make_co
 def test_energies_that_were_seen_are_named():
     """As the report of each run has them."""
     from image_extractor import config
-    from image_extractor.batch import Report
-    from image_extractor.summary import nothing_written
+    from image_extractor.batch.many_files import Report
+    from image_extractor.batch.summary import nothing_written
 
     settings = config.from_keywords({"use_pkl_dict": False})
     runs = [
@@ -314,7 +315,7 @@ def test_names_that_are_not_utf8_and_a_terminal_that_can_not_print_them(jobs, pr
     report = dataset_report.summary(output)
     assert "o\\xff.h5" in report.partition("command")[2]  # an attribute, in which text is UTF-8
     assert check(output)[0] == []
-    with storage.open_dataset(output) as file:
+    with dataset_files.open_dataset(output) as file:
         assert {os.fsdecode(name) for name in file.root.Run_Table.col("file_name")} == set(names)
     with ImageDataset(output, "Events") as dataset:
         assert len(dataset) > 0

@@ -11,7 +11,7 @@ import tables
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from image_extractor import cuts
+from image_extractor.cuts import dictionary as cuts
 from image_extractor.errors import ConfigError
 
 ENTRIES = {(1, 107): (0, 0.1251), (1, 2**31 - 1): (3, 9.5), (31012, 100): (2, 1.0)}

@@ -19,11 +19,11 @@ from random_dataset import (
     write_dataset,
 )
 
-from image_extractor import storage
+from image_extractor.batch.merge import rewrite
 from image_extractor.dataset import ImageDataset
 from image_extractor.errors import DatasetError, MissingNameError
-from image_extractor.merge import rewrite
-from image_extractor.sample_columns import COLUMNS
+from image_extractor.hdf5 import dataset_files
+from image_extractor.training.sample_columns import COLUMNS
 
 # -- agreement -------------------------------------------------------------------------------------------
 
@@ -59,7 +59,7 @@ def test_event_view_has_all_images_of_each_event(dataset_path):
 
 
 def shuffle_and_split(path):
-    with storage.open_file(path, "a") as file:  # what the merge asks of a dataset
+    with dataset_files.open_file(path, "a") as file:  # what the merge asks of a dataset
         file.root.Cameras.LSTCam.append(np.zeros(1, [("pixel_id", "<i4")]))
     rewrite(path, seed=3, split={"Training": 0.8, "Validation": 0.15, "Test": 0.05})
 

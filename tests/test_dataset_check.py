@@ -7,7 +7,7 @@ import pytest
 import tables
 from made_dataset import run_script, write_dataset
 
-from image_extractor.dataset_check import check
+from image_extractor.viewing.dataset_check import check
 
 VARIANTS = [
     {},
@@ -281,7 +281,7 @@ def test_blocks_make_no_difference(sound, tmp_path, monkeypatch):
         for damage in (image_used_twice, row_twice, energy_elsewhere, primary_wrong):
             damage(file)
     whole = check(path)
-    monkeypatch.setattr("image_extractor.table_passes.BLOCK_BYTES", 1)  # a row at a time
+    monkeypatch.setattr("image_extractor.hdf5.nodes.COPY_BYTES", 1)  # a row at a time
     assert check(path) == whole
 
 

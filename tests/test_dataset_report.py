@@ -11,7 +11,7 @@ import tables
 from made_dataset import ROOT, run_script, write_dataset
 
 from image_extractor import ImageExtractor
-from image_extractor.dataset_report import first_rows, summary
+from image_extractor.viewing.dataset_report import first_rows, summary
 
 
 def lines_from(text, start):

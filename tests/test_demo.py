@@ -10,8 +10,9 @@ from ctapipe.io import SimTelEventSource
 from demo_images import TYPES
 from eventio import EventIOFile, SimTelFile
 
-from image_extractor import demo, demo_production
-from image_extractor.demo_cameras import CAMERAS
+from image_extractor import demo
+from image_extractor.demo import production
+from image_extractor.demo.cameras import CAMERAS
 
 pytestmark = pytest.mark.usefixtures("warnings_are_errors")
 
@@ -141,7 +142,7 @@ def test_one_telescope_alone(tmp_path, tel_type):
 
 
 def test_telescopes_do_not_stand_on_each_other():
-    array = demo_production.make_array(dict.fromkeys(CAMERAS, 12))
+    array = production.make_array(dict.fromkeys(CAMERAS, 12))
     distance = np.linalg.norm(array.position[:, np.newaxis, :2] - array.position[np.newaxis, :, :2], axis=-1)
     assert distance[np.triu_indices(len(distance), 1)].min() > 15
 

@@ -6,7 +6,7 @@ from ctapipe.io import SimTelEventSource
 from demo_images import TYPES, WINDOWS
 from eventio import SimTelFile
 
-from image_extractor.demo_cameras import CAMERAS, build_camera
+from image_extractor.demo.cameras import CAMERAS, build_camera
 
 pytestmark = pytest.mark.usefixtures("warnings_are_errors")
 

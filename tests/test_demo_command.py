@@ -1,4 +1,4 @@
-"""python -m image_extractor.demo: wrong usage, interruptions, and what it says."""
+"""python -m image_extractor.demo.write: wrong usage, interruptions, and what it says."""
 
 import subprocess
 import sys
@@ -6,7 +6,10 @@ import sys
 import pytest
 from eventio import SimTelFile
 
-from image_extractor import demo, demo_production, demo_readout
+from image_extractor import demo
+from image_extractor.demo import production as demo_production
+from image_extractor.demo import readout as demo_readout
+from image_extractor.demo.__main__ import main
 from image_extractor.errors import ConfigError
 
 pytestmark = pytest.mark.usefixtures("warnings_are_errors")
@@ -41,7 +44,7 @@ pytestmark = pytest.mark.usefixtures("warnings_are_errors")
 )
 def test_wrong_usage_is_one_line_and_exit_2(tmp_path, monkeypatch, capsys, arguments, message):
     monkeypatch.chdir(tmp_path)
-    assert demo.main(arguments) == 2
+    assert main(arguments) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") == 1
@@ -84,7 +87,7 @@ def test_what_stops_half_way_leaves_the_old_file(tmp_path, monkeypatch, capsys, 
         return digitise(*args)
 
     monkeypatch.setattr(demo_readout, "digitise", stop_later)
-    assert demo.main([str(path), "--events", "5", "--telescopes", "LST:2"]) == code
+    assert main([str(path), "--events", "5", "--telescopes", "LST:2"]) == code
     assert len(calls) == 4
     assert message in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == [path]
@@ -93,7 +96,7 @@ def test_what_stops_half_way_leaves_the_old_file(tmp_path, monkeypatch, capsys, 
 
 def test_the_command_writes_and_says_what(tmp_path):
     path = tmp_path / "out.simtel.gz"
-    command = [sys.executable, "-W", "error", "-m", "image_extractor.demo", str(path)]
+    command = [sys.executable, "-W", "error", "-m", "image_extractor.demo.write", str(path)]
     command += ["--events", "2", "--telescopes", "LST:2", "--spectral_index", "-2"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
@@ -107,7 +110,7 @@ def test_the_command_writes_and_says_what(tmp_path):
 def test_help_needs_none_of_the_heavy_packages():
     code = (
         "import sys\nfrom image_extractor import demo\n"
-        "try:\n    demo.main(['--help'])\nexcept SystemExit as stop:\n    assert stop.code == 0\n"
+        "try:\n    main(['--help'])\nexcept SystemExit as stop:\n    assert stop.code == 0\n"
         "print(sorted({'numpy', 'scipy', 'ctapipe', 'eventio', 'tables'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -5,7 +5,7 @@ import pytest
 from ctapipe.image import number_of_islands
 from demo_images import cleaned, hillas
 
-from image_extractor import demo_production, demo_showers
+from image_extractor.demo import production, showers
 
 pytestmark = pytest.mark.usefixtures("warnings_are_errors")
 
@@ -30,7 +30,7 @@ def test_major_axis_points_to_the_source(gamma_images):
 
 def test_stereo_reconstruction_finds_direction_and_core(gamma_images):
     """Where all conventions meet: pointing, camera frame, ground frame, cores."""
-    axes = demo_showers.sky_axes(*demo_production.POINTING)
+    axes = showers.sky_axes(*production.POINTING)
     found = {}
     for event, tel_id, telescope, dl1, true in gamma_images:
         if true.sum() > 500:
@@ -53,21 +53,21 @@ def test_stereo_reconstruction_finds_direction_and_core(gamma_images):
         weights = np.sqrt(rows)[:, np.newaxis]
         direction = np.linalg.svd(np.array(normals) * weights)[2][-1]
         shower = event.simulation.shower
-        offsets.append(np.arccos(abs(direction @ demo_showers.direction_to(shower.az.rad, shower.alt.rad))))
+        offsets.append(np.arccos(abs(direction @ showers.direction_to(shower.az.rad, shower.alt.rad))))
     assert len(offsets) >= 5
     assert np.rad2deg(np.median(offsets)) < 0.1
 
 
 def test_images_grow_with_energy_and_fade_with_distance():
-    array = demo_production.make_array({"LST": 1})
+    array = production.make_array({"LST": 1})
     core = np.zeros(2)
 
     def light(energy, distance, primary="gamma"):
         place = np.array([[0.0, distance, 0.0]])
         total = 0.0
         for seed in range(10):
-            shower = demo_showers.make_shower(np.random.default_rng(seed), primary, energy, *demo_production.POINTING)
-            total += demo_showers.expected_photoelectrons(shower, core, place, array.light_area)[0].sum()
+            shower = showers.make_shower(np.random.default_rng(seed), primary, energy, *production.POINTING)
+            total += showers.expected_photoelectrons(shower, core, place, array.light_area)[0].sum()
         return total
 
     by_energy = [light(energy, 100) for energy in (0.1, 0.3, 1, 3, 10)]

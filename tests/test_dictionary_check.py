@@ -7,11 +7,15 @@ import pytest
 import tables
 from made_mscw import GOOD, write_mscw
 
-from image_extractor import ConfigError, cuts, demo_cuts, mscw
+from image_extractor import ConfigError
 from image_extractor import config as settings_of
-from image_extractor.command import main
+from image_extractor.commands import prepare_cuts_dict
+from image_extractor.commands.convert import main
+from image_extractor.conversion.dictionary_check import DictionaryCheck
+from image_extractor.cuts import dictionary as cuts
+from image_extractor.cuts import eventdisplay as mscw
+from image_extractor.demo import cuts as demo_cuts
 from image_extractor.demo import write_demo_file
-from image_extractor.dictionary_check import DictionaryCheck
 from image_extractor.energy_bins import EnergyBins
 from image_extractor.errors import InputError
 from image_extractor.primaries import primary_id
@@ -175,7 +179,9 @@ def prepared(tmp_path, *options, known=()):
     paths = [tmp_path / f"run{i}.mscw.root" for i in range(max(1, len(known)))]
     for i, path in enumerate(paths):
         write_mscw(path, [[GOOD | {"runNumber": i}]], more={"MCprimary": "int32"} if known else None)
-    code = mscw.main([str(tmp_path / "run*.root"), str(tmp_path / "cuts"), str(tmp_path / "settings.config"), *options])
+    code = prepare_cuts_dict.main(
+        [str(tmp_path / "run*.root"), str(tmp_path / "cuts"), str(tmp_path / "settings.config"), *options]
+    )
     return code, cuts.load_with_primary(tmp_path / "cuts")[1] if code == 0 else None
 
 

@@ -10,9 +10,15 @@ import pytest
 from odd_extractors import Deadly
 from reading import content
 
-from image_extractor import ConfigError, ImageExtractor, batch, engines, part, tasks
-from image_extractor.batch import Progress
-from image_extractor.workspace import workspace
+from image_extractor import ConfigError, ImageExtractor
+from image_extractor.batch import many_files, tasks
+from image_extractor.batch.many_files import Progress
+from image_extractor.batch.parts_folder import workspace
+from image_extractor.conversion import converter
+from image_extractor.conversion import part_writer as part
+from image_extractor.hdf5 import provenance
+from image_extractor.workers import crew as engines
+from image_extractor.workers import work as tasks_work
 
 EXECUTORS = {
     "threads": lambda: concurrent.futures.ThreadPoolExecutor(2),
@@ -52,9 +58,12 @@ def sorted_runs(found):
     return [(name.decode(),) for name in sorted(names, key=data.index)]
 
 
-def test_an_executor_that_breaks_ends_the_run_in_a_state_to_go_on_from(production, config, convert, tmp_path):
+def test_an_executor_that_breaks_ends_the_run_in_a_state_to_go_on_from(
+    production, config, convert, tmp_path, monkeypatch
+):
     """Unlike workers of our own, an executor that lost a process is of no more use."""
-    extractor = Deadly.from_config(tmp_path / "o.h5", None, config)
+    monkeypatch.setattr(converter, "Converter", Deadly)
+    extractor = ImageExtractor.from_config(tmp_path / "o.h5", None, config)
     with EXECUTORS["processes"]() as executor, pytest.raises(OSError, match="a worker process died"):
         extractor.process_files(production, executor=executor)
     assert not (tmp_path / "o.h5").exists()
@@ -62,15 +71,16 @@ def test_an_executor_that_breaks_ends_the_run_in_a_state_to_go_on_from(productio
     assert not again.process_files(production).failed
 
 
-def test_a_file_that_kills_has_no_effect_on_others_of_the_pool(production, config, tmp_path):
-    report = Deadly.from_config(tmp_path / "o.h5", None, config).process_files(production, jobs=2)
+def test_a_file_that_kills_has_no_effect_on_others_of_the_pool(production, config, tmp_path, monkeypatch):
+    monkeypatch.setattr(converter, "Converter", Deadly)
+    report = ImageExtractor.from_config(tmp_path / "o.h5", None, config).process_files(production, jobs=2)
     assert [run["status"] for run in report.runs] == ["written", "failed", "written", "written"]
     assert report.failed[0]["reason"] == f"{production[1]}: its worker process died 3 times"
 
 
 def test_workers_with_other_software_are_refused(production, config, tmp_path, monkeypatch):
     """Their parts would not be what this run makes."""
-    here, versions = threading.get_ident(), part.versions
+    here, versions = threading.get_ident(), provenance.versions
     monkeypatch.setattr(
         part, "versions", lambda: versions() | ({} if threading.get_ident() == here else {"ctapipe_version": "0.1"})
     )
@@ -80,9 +90,8 @@ def test_workers_with_other_software_are_refused(production, config, tmp_path, m
 
 
 def test_workers_that_do_not_see_the_folder_are_named(production, config, tmp_path, monkeypatch):
-    from image_extractor import tasks
 
-    monkeypatch.setattr(tasks.SharedExtractor, "check_wanted", lambda self: self.path.unlink())
+    monkeypatch.setattr(tasks_work.SharedTool, "check_wanted", lambda self: self.path.unlink())
     extractor = ImageExtractor.from_config(tmp_path / "o.h5", None, config)
     with EXECUTORS["threads"]() as executor, pytest.raises(OSError, match="do all workers see this folder"):
         extractor.process_files(production, executor=executor)
@@ -112,7 +121,7 @@ def many(production, config, tmp_path):
                 yield tasks.Conversion(str(path), path, work.part_path(path), tasks.Options())
 
         with workspace(tmp_path / "o.h5") as work, engines.Crew(extractor, work.folder, executor, 1) as crew:
-            return batch.convert_all(crew, conversions(), n_files, "stop", Progress())
+            return many_files.convert_all(crew, conversions(), n_files, "stop", Progress())
 
     return run
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from made_dataset import TELESCOPES, write_dataset
 
 from image_extractor.errors import DatasetError
-from image_extractor.event_images import open_events
+from image_extractor.viewing.event_images import open_events
 
 SETTINGS = st.fixed_dictionaries(
     {

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from random_dataset import write_dataset
 from simtel_objects import edited
 
-from image_extractor import older_formats, row_types
+from image_extractor import core_positions
 from image_extractor.dataset import ImageDataset
 from image_extractor.demo import write_demo_file
 from image_extractor.errors import DatasetError
-from image_extractor.event_weights import CRAB, PROTONS, EventWeight, PowerLaw, simulated_flux
+from image_extractor.hdf5 import older_formats, schema
+from image_extractor.training.event_weights import CRAB, PROTONS, EventWeight, PowerLaw, simulated_flux
 
 MC_RUN_HEADER, MC_EVENT = 2001, 2021
 CORE_POS_MODE = 36  # where it stands in the header, before the range
@@ -31,11 +32,11 @@ def test_class_weights_balance_the_classes(tmp_path):
 @settings(max_examples=20, deadline=None)
 @given(st.floats(-3, -0.5), st.floats(0.01, 0.5), st.floats(1, 100))
 def test_simulated_flux_integrates_to_the_showers(index, low, high):
-    run = np.zeros(2, row_types.dtype(row_types.RUN_COLUMNS))
+    run = np.zeros(2, schema.dtype(schema.RUN_COLUMNS))
     for name, value in (("n_showers", 500), ("shower_reuse", 4), ("max_scatter_range", 100), ("min_scatter_range", 50)):
         run[name] = value
     run["energy_range_min"], run["energy_range_max"], run["spectral_index"] = low, high, index
-    run["max_viewcone_radius"], run["core_pos_mode"] = 5, row_types.CORE_CIRCLE
+    run["max_viewcone_radius"], run["core_pos_mode"] = 5, core_positions.CORE_CIRCLE
     energy = np.geomspace(run["energy_range_min"][0], run["energy_range_max"][0], 20001)
     area = np.pi * (100**2 - 50**2)
     solid_angle = 2 * np.pi * (1 - np.cos(np.radians(5)))
@@ -72,7 +73,7 @@ def test_weights_that_can_not_be_are_refused(tmp_path):
 
 def runs_of(**values):
     """Return a row of Run_Table of a run of gammas with events."""
-    run = np.zeros(1, row_types.dtype(row_types.RUN_COLUMNS))
+    run = np.zeros(1, schema.dtype(schema.RUN_COLUMNS))
     known = {"events_written": 1, "n_showers": 500, "shower_reuse": 4, "energy_range_min": 0.1, "energy_range_max": 10}
     for name, value in {**known, "spectral_index": -2, "file_name": b"run1.simtel", "run_number": 1, **values}.items():
         run[name] = value
@@ -99,7 +100,7 @@ def test_a_rectangle_has_the_area_of_a_rectangle():
     [
         (0, r"run 1 of run1.simtel: its cores are at fixed places \(core_pos_mode 0\), so events can't be weighted"),
         (3, "its core_pos_mode 3 is not known"),
-        (row_types.AREA_WEIGHTED, "its events have area weights"),
+        (core_positions.AREA_WEIGHTED, "its events have area weights"),
     ],
 )
 def test_areas_that_are_not_known_are_refused(mode, said):
@@ -111,8 +112,8 @@ def test_areas_that_are_not_known_are_refused(mode, said):
 def test_old_datasets_are_taken_for_circles_with_a_warning(caplog):
     """Format 1.0 has no column core_pos_mode."""
     runs = runs_of(core_pos_mode=1, max_scatter_range=500)
-    columns = [column for column in row_types.RUN_COLUMNS if column[0] != "core_pos_mode"]
-    old = np.zeros(1, row_types.dtype(columns))
+    columns = [column for column in schema.RUN_COLUMNS if column[0] != "core_pos_mode"]
+    old = np.zeros(1, schema.dtype(columns))
     for name in old.dtype.names:
         old[name] = runs[name]
     old = older_formats.run_table(old)
@@ -144,11 +145,11 @@ def test_core_scatter_of_converted_runs(tmp_path, convert, make_config, fast):
     edited(tmp_path / "circle.simtel", tmp_path / "weighted.simtel", weighted)
     config = make_config(storage_mode="mapped", telescope_type_mode="LST", calibration_fast=fast)
     weights = {}
-    for name, mode in (("circle", 1), ("rectangle", 2), ("weighted", row_types.AREA_WEIGHTED)):
+    for name, mode in (("circle", 1), ("rectangle", 2), ("weighted", core_positions.AREA_WEIGHTED)):
         output = convert(tmp_path / f"{name}.simtel", config, output=f"{name}.h5")
         with tables.open_file(output) as file:
             assert file.root.Run_Table[0]["core_pos_mode"] == mode
-        if mode != row_types.AREA_WEIGHTED:
+        if mode != core_positions.AREA_WEIGHTED:
             weights[name] = ImageDataset(output, table="Events", columns=("event_weight",)).labels()["event_weight"]
     np.testing.assert_allclose(weights["rectangle"] / weights["circle"], 600 * 200 / (np.pi * 100**2), rtol=1e-5)
     with pytest.raises(DatasetError, match="its events have area weights"):

@@ -7,10 +7,13 @@ import pytest
 from conftest import real_folder
 from eventio_bytes import kind, objects_of, packed, with_version
 
-from image_extractor import demo, demo_cuts, numtel, simtel
-from image_extractor.command import main
+from image_extractor import demo
+from image_extractor.commands import plot_numtel
+from image_extractor.commands.convert import main
+from image_extractor.demo import cuts
+from image_extractor.demo.eventio_writer import eventio_object
 from image_extractor.errors import InputError
-from image_extractor.eventio_writer import eventio_object
+from image_extractor.inputs.simtel import open_run
 
 PYTHON_NAMES = re.compile(r"\w+(Error|Exception|Iteration)\b|NoneType|Traceback|object has no")
 
@@ -97,12 +100,12 @@ def test_it_is_called_what_it_is_by_all_commands(made, run, tmp_path, make_confi
     assert not PYTHON_NAMES.search(error)
     assert not (tmp_path / "o.h5").exists()
     # the other commands may read less of it
-    for command in (numtel.main, demo_cuts.main):
+    for command in (plot_numtel.main, cuts.main):
         capsys.readouterr()
-        dictionary = [tmp_path / "cuts.pkl", config] if command is demo_cuts.main else []
+        dictionary = [tmp_path / "cuts.pkl", config] if command is cuts.main else []
         code = command([str(each) for each in [path, *dictionary]])
         said = capsys.readouterr().err
-        if command is numtel.main or code:
+        if command is plot_numtel.main or code:
             assert code
             assert error in said
             assert not PYTHON_NAMES.search(said)
@@ -123,7 +126,7 @@ def test_real_files_that_people_take_for_runs(name, words):
         pytest.skip(f"no real {name} at hand: it stands in not_simtel, beside IMAGE_EXTRACTOR_TEST_DATA")
     for fast in (True, False):
         with pytest.raises(InputError, match=re.escape(words)):
-            simtel.open_runs(path, fast)
+            open_run.open_runs(path, fast)
 
 
 def test_damage_is_never_told_in_pythons_words(run, tmp_path):
@@ -141,7 +144,7 @@ def test_damage_is_never_told_in_pythons_words(run, tmp_path):
             path.write_bytes(gzip.compress(with_kind(run, number, change), 1))
             for fast in (True, False):
                 try:
-                    with simtel.open_runs(path, fast) as file:
+                    with open_run.open_runs(path, fast) as file:
                         for one in file:
                             for _ in one:
                                 pass

@@ -4,7 +4,9 @@ import pytest
 from conftest import run_command
 from reading import content, read_dataset
 
-from image_extractor import DatasetError, ImageExtractor, gather, merge, tasks
+from image_extractor import DatasetError, ImageExtractor
+from image_extractor.batch import merge, tasks
+from image_extractor.batch import outputs as gather
 from image_extractor.dataset import ImageDataset
 
 ORDER = "--shuffle", "--split", "0.6,0.4"
@@ -136,7 +138,7 @@ def test_a_merge_that_kills_its_workers_ends_the_run(groups, threads, production
     monkeypatch.setattr(tasks, "MAX_DEATHS", 0)
     parts = tmp_path / "o.h5.parts"
     merges = [tasks.Merge((), parts / "group.h5", None, None)]
-    from image_extractor.engines import Crew
+    from image_extractor.workers.crew import Crew
 
     parts.mkdir()
     with Crew(None, parts, threads, 2) as crew, pytest.raises(OSError, match=r"merging group\.h5 killed its worker"):

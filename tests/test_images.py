@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 
-from image_extractor import cell_loops, config, images, resampling
+from image_extractor import config
+from image_extractor.mapping import cell_loops, images, resampling
 
 CAMERAS = ["LSTCam", "NectarCam", "FlashCam", "ASTRICam", "CHEC", "DigiCam", "SCTCam"]
 SQUARE = ["ASTRICam", "CHEC", "SCTCam"]

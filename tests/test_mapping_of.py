@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import tables
 
-from image_extractor import dataset_check, demo_production
-from image_extractor.command import main
+from image_extractor.commands.convert import main
 from image_extractor.dataset import ImageDataset
+from image_extractor.demo import production as demo_production
 from image_extractor.demo import write_demo_file
-from image_extractor.event_images import open_events
+from image_extractor.viewing import dataset_check
+from image_extractor.viewing.event_images import open_events
 
 ALL = {"telescope_type_mode": "ALL", "image_mode": "PIXELS_TIMING_2C", "image_scale_factor": 1}
 MIXED = {"image_mapping": "oversampling", "image_mapping_of": {"SST": "shifting", "lstcam": "bilinear"}, **ALL}
@@ -59,7 +60,7 @@ def test_each_camera_has_its_mapping(storage_mode, all_cameras, convert, make_co
 
 @pytest.mark.parametrize("storage_mode", ["mapped", "all"])
 def test_readers_take_the_mapping_of_the_camera(storage_mode, all_cameras, convert, make_config, capsys):
-    from image_extractor.dataset_report import main as read_data
+    from image_extractor.commands.read_data import main as read_data
 
     chosen = {"storage_mode": storage_mode, "telescope_type_mode": "LST+CHEC"}
     mixed = convert(all_cameras, make_config(**MIXED | chosen), output="mixed.h5")

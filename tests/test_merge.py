@@ -8,7 +8,10 @@ import pytest
 import tables
 from reading import content, read_dataset
 
-from image_extractor import DatasetError, ImageExtractor, merge, part, row_types, tasks
+from image_extractor import DatasetError, ImageExtractor
+from image_extractor.batch import merge, tasks
+from image_extractor.conversion import part_writer as part
+from image_extractor.hdf5 import schema
 
 SPLIT = {"Training": 0.6, "Validation": 0.4}
 
@@ -55,7 +58,7 @@ def test_parts_without_counts_give_the_same(parts):
     expected = content(merged(parts, **options))
     for path in parts[1:3]:
         with tables.open_file(path, "a") as file:
-            del file.root._v_attrs[row_types.COUNTS]
+            del file.root._v_attrs[schema.COUNTS]
     assert content(merged(parts, **options)) == expected
     assert not {"counts", "report", "fingerprint"} & expected["/"][2].keys()
 
@@ -63,13 +66,13 @@ def test_parts_without_counts_give_the_same(parts):
 def test_counts_that_no_attribute_can_hold_are_left_out(production, tmp_path, monkeypatch):
     monkeypatch.setattr(part, "LARGEST_ATTRIBUTE", 10)
     with tables.open_file(made_part(production[2], tmp_path)) as file:
-        assert row_types.COUNTS not in file.root._v_attrs
+        assert schema.COUNTS not in file.root._v_attrs
 
 
 def test_counts_are_those_of_the_nodes(parts):
     for path in parts:
         with tables.open_file(path) as file:
-            counts = json.loads(file.root._v_attrs[row_types.COUNTS])
+            counts = json.loads(file.root._v_attrs[schema.COUNTS])
             found = {node._v_pathname: node.nrows for node in file.walk_nodes("/", "Leaf") if node._v_depth == 2}
             found = {name: n for name, n in found.items() if n and not name.startswith("/Cameras")}
         assert {f"{group}/{name}": n for group, rows in counts.items() for name, n in rows.items()} == found
@@ -91,7 +94,7 @@ def test_nodes_without_rows_are_not_opened(parts, monkeypatch):
     n_twice = len(loaded) - n_once
     for path in parts:
         with tables.open_file(path) as file:
-            counts = json.loads(file.root._v_attrs[row_types.COUNTS])
+            counts = json.loads(file.root._v_attrs[schema.COUNTS])
         n_rows += 1 + len(counts) + sum(len(rows) for rows in counts.values())  # Run_Table, groups
     assert n_twice - n_once <= n_rows
 
@@ -101,10 +104,10 @@ def test_nodes_without_rows_are_not_opened(parts, monkeypatch):
 
 def of_counts(change):
     def damage(file):
-        counts = json.loads(file.root._v_attrs[row_types.COUNTS])
+        counts = json.loads(file.root._v_attrs[schema.COUNTS])
         group = next(iter(counts))
         change(counts, counts[group], next(name for name in counts[group] if name[0] == "T"))
-        file.root._v_attrs[row_types.COUNTS] = json.dumps(counts)
+        file.root._v_attrs[schema.COUNTS] = json.dumps(counts)
 
     return damage
 
@@ -129,8 +132,8 @@ def pickled(file, node=None):
 
 
 DAMAGES = {
-    "no JSON": lambda file: setattr(file.root._v_attrs, row_types.COUNTS, "{'"),
-    "a list": lambda file: setattr(file.root._v_attrs, row_types.COUNTS, "[1]"),
+    "no JSON": lambda file: setattr(file.root._v_attrs, schema.COUNTS, "{'"),
+    "a list": lambda file: setattr(file.root._v_attrs, schema.COUNTS, "[1]"),
     "text for a number": of_counts(lambda counts, rows, tel: rows.update({tel: "7"})),
     "more images": of_counts(lambda counts, rows, tel: rows.update({tel: rows[tel] + 1})),
     "images forgotten": of_counts(lambda counts, rows, tel: rows.pop(tel)),

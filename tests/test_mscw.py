@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from made_mscw import DOUBLES, GOOD, uproot, with_settings, write_mscw
 
-from image_extractor import config, mscw
+from image_extractor import config
+from image_extractor.cuts import eventdisplay
 from image_extractor.errors import InputError
 from image_extractor.input_files import find_files
 
@@ -14,7 +15,7 @@ from image_extractor.input_files import find_files
 def test_default_bins(tmp_path):
     energies = [0.0999, 0.1, 0.3, 0.4, 0.9999, 1.0, 9.99, 10.0, 0.0, -99.0]
     events = [GOOD | {"eventNumber": i, "ErecS": energy} for i, energy in enumerate(energies)]
-    entries, flows = mscw.build([write_mscw(tmp_path / "a.root", [events])], config.defaults())
+    entries, flows = eventdisplay.build([write_mscw(tmp_path / "a.root", [events])], config.defaults())
     assert entries == {
         (1, 1): (0, 0.1), (1, 2): (0, 0.3), (1, 3): (1, 0.4), (1, 4): (1, 0.9999), (1, 5): (2, 1.0), (1, 6): (3, 9.99)
     }  # fmt: skip
@@ -27,7 +28,7 @@ def test_default_bins(tmp_path):
 def test_bins_of_the_cuts_also_in_energy_recon(tmp_path):
     """The label of energy_recon is another matter: the dictionary's bins are [energy_bins]."""
     chosen = config.loads("mode = energy_recon")
-    entries, _ = mscw.build([write_mscw(tmp_path / "a.root", [[GOOD]])], chosen)
+    entries, _ = eventdisplay.build([write_mscw(tmp_path / "a.root", [[GOOD]])], chosen)
     assert entries == {(1, 100): (1, 0.5)}
 
 
@@ -39,7 +40,7 @@ def test_branch_booked_twice_and_arrays(tmp_path):
     path.write_bytes(path.read_bytes().replace(b"dcen_A", b"dcen_x").replace(b"dcen_B", b"dcen_x"))
     with uproot.open(path) as file:
         assert [branch.name for branch in file["data"].branches].count("dcen_x") == 2
-    entries, _ = mscw.build([path], config.defaults())
+    entries, _ = eventdisplay.build([path], config.defaults())
     assert entries == {(1, 100): (1, 0.5), (1, 200): (1, 0.5)}
 
 
@@ -49,7 +50,7 @@ def test_names_of_files(tmp_path, name):
     path = (tmp_path / "plain.root").rename(tmp_path / name)
     files = find_files(str(path))
     assert files == [path]
-    assert len(mscw.build(files, config.defaults())[0]) == 1
+    assert len(eventdisplay.build(files, config.defaults())[0]) == 1
 
 
 def test_files_in_natural_order(tmp_path):
@@ -62,7 +63,7 @@ def test_files_in_natural_order(tmp_path):
 def test_blocks_are_bounded(tmp_path):
     events = [[GOOD | {"eventNumber": 10 * basket + i} for i in range(10)] for basket in range(5)]
     path = write_mscw(tmp_path / "a.root", events)
-    blocks = list(mscw.read_blocks(path, ["eventNumber", "ErecS"], block_rows=7))
+    blocks = list(eventdisplay.read_blocks(path, ["eventNumber", "ErecS"], block_rows=7))
     assert [len(block["ErecS"]) for block in blocks] == [7] * 7 + [1]
     assert {tuple(block) for block in blocks} == {("eventNumber", "ErecS")}
     assert np.concatenate([block["eventNumber"] for block in blocks]).tolist() == list(range(50))
@@ -72,18 +73,18 @@ def test_open_cut_needs_no_branch(tmp_path):
     """As real data need it, which have no MC branches."""
     path = write_mscw(tmp_path / "a.root", [[GOOD]], without=("MCxoff", "MCyoff", "dES"))
     chosen = with_settings(MC_Offset=["MCxoff", "MCyoff", None, None], dES=[None, None])
-    assert mscw.build([path], chosen)[0] == {(1, 100): (1, 0.5)}
+    assert eventdisplay.build([path], chosen)[0] == {(1, 100): (1, 0.5)}
 
 
 def test_other_offset_branches(tmp_path):
     path = write_mscw(tmp_path / "a.root", [[GOOD]], without=("MCxoff", "MCyoff"), more={"Xoff": "f8", "Yoff": "f8"})
-    assert mscw.build([path], with_settings(MC_Offset=["Xoff", "Yoff", 0, 1]))[0]
-    assert not mscw.build([path], with_settings(MC_Offset=["Xoff", "Yoff", 0.5, 1]))[0]
+    assert eventdisplay.build([path], with_settings(MC_Offset=["Xoff", "Yoff", 0, 1]))[0]
+    assert not eventdisplay.build([path], with_settings(MC_Offset=["Xoff", "Yoff", 0.5, 1]))[0]
 
 
 def test_file_of_no_events_among_others(tmp_path):
     files = [write_mscw(tmp_path / "a.root", []), write_mscw(tmp_path / "b.root", [[GOOD]])]
-    entries, flows = mscw.build(files, config.defaults())
+    entries, flows = eventdisplay.build(files, config.defaults())
     assert len(entries) == 1
     assert [flow.read for flow in flows.values()] == [0, 1]
 
@@ -93,7 +94,7 @@ def test_conflict_names_both_files(tmp_path):
     middle = write_mscw(tmp_path / "middle.root", [[GOOD | {"runNumber": 2}]])
     protons = write_mscw(tmp_path / "proton.root", [[GOOD | {"ErecS": 2.0}]])
     with pytest.raises(InputError) as error:
-        mscw.build([gammas, middle, protons], config.defaults())
+        eventdisplay.build([gammas, middle, protons], config.defaults())
     assert str(error.value) == (
         "run 1, event 100 comes twice with different values: "
         f"bin 1, 0.5 TeV in {gammas} and bin 2, 2.0 TeV in {protons}; "
@@ -160,7 +161,7 @@ def test_bad_file_is_one_line(tmp_path, what):
     make, message = SUFFERING[what]
     make(tmp_path / "bad.root")
     with pytest.raises(InputError, match=message) as error:
-        mscw.build([tmp_path / "bad.root"], config.defaults())
+        eventdisplay.build([tmp_path / "bad.root"], config.defaults())
     assert str(error.value).startswith(f"{tmp_path / 'bad.root'}: ")
     assert "\n" not in str(error.value)
 
@@ -170,5 +171,5 @@ def test_bad_file_among_good_ones_is_found_before_reading(tmp_path):
     (tmp_path / "b.root").write_text("no")
     blocks = []
     with pytest.raises(InputError, match=r"b\.root"):
-        mscw.build([good, tmp_path / "b.root"], config.defaults(), progress=lambda *done: blocks.append(done))
+        eventdisplay.build([good, tmp_path / "b.root"], config.defaults(), progress=lambda *done: blocks.append(done))
     assert not blocks

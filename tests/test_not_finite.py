@@ -6,7 +6,7 @@ import tables
 from reading import dl1_events
 from simtel_objects import edited
 
-from image_extractor import dataset_report
+from image_extractor.commands import read_data
 from image_extractor.demo import write_demo_file
 
 pytestmark = pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
@@ -60,7 +60,7 @@ def test_they_are_counted_and_0_in_integers(run, convert, make_config, capsys, s
         stored = np.concatenate([node[:] for node in nodes])
     assert row["not_finite_pixels"] == expected
     assert np.count_nonzero(~np.isfinite(stored[..., 0])) == (charges if dtype == "float32" else 0)
-    assert dataset_report.main([str(output), "--check"]) == 0
+    assert read_data.main([str(output), "--check"]) == 0
     assert f"not finite, as their runs say: {expected} pixels" in capsys.readouterr().out
 
 
@@ -83,7 +83,7 @@ def test_check_finds_what_the_runs_do_not_tell(run, tmp_path, convert, make_conf
             row = np.flatnonzero(rows["trig_list"][:, 1])[0]
             rows["T2"][row, 40:42, 40:42] = np.inf
             table[:] = rows
-    assert dataset_report.main([str(output), "--check"]) == 1
+    assert read_data.main([str(output), "--check"]) == 1
     assert "/Run_Table: not_finite_pixels is 0, the images have 1, first in /E0/" in capsys.readouterr().out
 
 
@@ -96,4 +96,4 @@ def test_resampled_cells_are_counted(run, convert, make_config):
     with tables.open_file(output) as file:
         images = np.concatenate([node[:] for node in file.walk_nodes("/", "EArray")])
         assert file.root.Run_Table[0]["not_finite_pixels"] == np.count_nonzero(~np.isfinite(images)) > 0
-    assert dataset_report.main([str(output), "--check"]) == 0
+    assert read_data.main([str(output), "--check"]) == 0

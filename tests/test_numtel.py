@@ -9,7 +9,7 @@ from made_dataset import run_script, write_dataset
 
 from image_extractor import ImageExtractor
 from image_extractor.errors import InputError
-from image_extractor.numtel import count_telescopes
+from image_extractor.viewing.multiplicity import count_telescopes
 
 
 def counted(numbers, n_telescopes):

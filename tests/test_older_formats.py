@@ -9,9 +9,10 @@ import tables
 from made_dataset import run_script
 from reading import read_dataset
 
-from image_extractor import config, merge
+from image_extractor import config
+from image_extractor.batch import merge
 from image_extractor.dataset import ImageDataset
-from image_extractor.dataset_check import check
+from image_extractor.viewing.dataset_check import check
 
 VARIANTS = ("mapped", "all")
 

@@ -7,9 +7,11 @@ import pytest
 import tables
 from made_dataset import ROOT, TELESCOPES, run_script, write_dataset
 
-from image_extractor import ImageExtractor, images, numtel, visualize
-from image_extractor.event_images import open_events
-from image_extractor.pictures import events_figure
+from image_extractor import ImageExtractor
+from image_extractor.commands import plot_numtel, visualize_events
+from image_extractor.mapping import images
+from image_extractor.viewing.event_images import open_events
+from image_extractor.viewing.pictures import events_figure
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -236,7 +238,7 @@ def draw(tmp_path, monkeypatch, capsys):
 def test_runs_of_one_number_and_primary_give_two_pictures(tmp_path, draw):
     """Whichever of them is drawn; titles say which is which."""
     two_pointings(tmp_path / "made.h5")
-    code, names, said = draw(visualize.main, "made.h5", "--run", 4, "--event", 200)
+    code, names, said = draw(visualize_events.main, "made.h5", "--run", 4, "--event", 200)
     assert sorted(names) == [f"made_run4_index{index}_event200_gamma.png" for index in (0, 1)]
     assert (code, said) == (0, "")
     with open_events(tmp_path / "made.h5") as dataset:
@@ -254,7 +256,11 @@ def test_nothing_is_overwritten_but_by_the_same_command(tmp_path, draw):
     for folder in folders:
         folder.mkdir()
         write_dataset(folder / "made.h5", (4, 4))
-    commands = [(visualize.main, "--run", 4, "--event", 200), (visualize.main, "--together"), (numtel.main,)]
+    commands = [
+        (visualize_events.main, "--run", 4, "--event", 200),
+        (visualize_events.main, "--together"),
+        (plot_numtel.main,),
+    ]
     for main, *options in commands:
         (code, (*_, name), _), second = draw(main, "one/made.h5", *options), draw(main, "two/made.h5", *options)
         assert (code, second[0], second[1][-1]) == (0, 0, name.replace(".png", "_2.png"))
@@ -274,12 +280,12 @@ def test_nothing_is_overwritten_but_by_the_same_command(tmp_path, draw):
 def test_events_of_numbered_outputs(tmp_path, draw):
     """An event is found in whichever it is; random ones are drawn from all."""
     made = [write_dataset(tmp_path / f"o_{number:04}.h5", (n, 0)) for number, n in ((0, 2), (1, 4))]
-    result = draw(visualize.main, "o_*.h5", "--run", 4, "--event", 400)
+    result = draw(visualize_events.main, "o_*.h5", "--run", 4, "--event", 400)
     assert result == (0, ["o_0001_run4_event400_gamma.png"], "")
-    code, names, _ = draw(visualize.main, "o_0000.h5", "o_0001.h5", "--random", 20, "--output", "all")
+    code, names, _ = draw(visualize_events.main, "o_0000.h5", "o_0001.h5", "--random", 20, "--output", "all")
     assert (code, len(set(names))) == (0, len([*made[0], *made[1]]))
-    assert draw(visualize.main, "o_*.h5", "--together", "--random", 2) == (0, ["o_events.png"], "")
-    result = draw(visualize.main, "o_*.h5", "--run", 4, "--event", 7)
+    assert draw(visualize_events.main, "o_*.h5", "--together", "--random", 2) == (0, ["o_events.png"], "")
+    result = draw(visualize_events.main, "o_*.h5", "--run", 4, "--event", 7)
     assert result == (2, [], "o_0000.h5 and 1 more: no run 4 event 7\n")
 
 

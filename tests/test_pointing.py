@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from simtel_objects import edited
 
-from image_extractor import pointing
 from image_extractor.demo import write_demo_file
+from image_extractor.inputs import pointing
 
 RUN_HEADER, SHOWER, ARRAY_EVENT = 2000, 2020, 2010
 TRACKING_MODE, DIRECTION = 12, 20  # where they stand in a run header
@@ -126,7 +126,7 @@ def test_divergent_telescopes(run, tmp_path, convert, make_config, caplog, fast,
     )
     assert facts["tracking_mode"] == 0
     assert "5 of 5 telescopes look elsewhere than the array, up to" in caplog.text
-    from image_extractor.dataset_check import check
+    from image_extractor.viewing.dataset_check import check
 
     assert check(tmp_path / "dataset.h5")[0] == []
 

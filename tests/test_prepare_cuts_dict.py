@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from made_mscw import GOOD, write_mscw
 
-from image_extractor import config, cuts, mscw
+from image_extractor import config
+from image_extractor.cuts import dictionary, eventdisplay
 from image_extractor.input_files import find_files
 
 ROOT = Path(__file__).parents[1]
@@ -38,13 +39,13 @@ def folder(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("file_format", cuts.FORMATS)
+@pytest.mark.parametrize("file_format", dictionary.FORMATS)
 def test_command_writes_what_the_converter_reads(folder, file_format):
     done = run(folder / "run*.root", folder / "cuts", folder / "settings.config", "--format", file_format)
     assert (done.returncode, done.stderr) == (0, "")
-    expected, _ = mscw.build(find_files(str(folder / "*.root")), config.defaults())
+    expected, _ = eventdisplay.build(find_files(str(folder / "*.root")), config.defaults())
     assert len(expected) == 39
-    assert cuts.load(folder / "cuts") == expected
+    assert dictionary.load(folder / "cuts") == expected
     assert sorted(path.name for path in folder.iterdir() if "cuts" in path.name) == ["cuts"]
     if file_format == "pickle":
         assert pickle.loads((folder / "cuts").read_bytes()) == expected
@@ -97,7 +98,7 @@ def test_no_event_passes(folder):
     done = run(folder / "run2*", folder / "cuts.pkl", folder / "strict.config")
     assert done.returncode == 0
     assert "warning: no event passes" in done.stdout
-    assert cuts.load(folder / "cuts.pkl") == {}
+    assert dictionary.load(folder / "cuts.pkl") == {}
 
 
 def refused(folder, done, *words, code=2):
@@ -144,10 +145,10 @@ def test_existing_output(folder):
     assert done.stderr == f"{folder / 'cuts.pkl'}: exists already; choose another name or add --overwrite\n"
     assert (folder / "cuts.pkl").read_text() == "precious"
     assert run(*arguments, "--overwrite").returncode == 0
-    assert len(cuts.load(folder / "cuts.pkl")) == 20
+    assert len(dictionary.load(folder / "cuts.pkl")) == 20
 
 
-@pytest.mark.parametrize("file_format", cuts.FORMATS)
+@pytest.mark.parametrize("file_format", dictionary.FORMATS)
 def test_full_disk_leaves_the_old_file(folder, file_format):
     (folder / "cuts").write_text("precious")
     done = run(

@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from made_mscw import GOOD, branch_types, with_settings, write_mscw
 
-from image_extractor import cuts, mscw
+from image_extractor.cuts import dictionary, eventdisplay
+from image_extractor.cuts.preselection import total
 from image_extractor.errors import InputError
-from image_extractor.preselection import total
 
 
 class Loop:
@@ -117,13 +117,13 @@ def compare(tmp_path, production, chosen, version, block_rows):
         conflict = err.args[0]
     if not any(map(any, production)):
         with pytest.raises(InputError, match="no events"):
-            mscw.build(files, chosen, block_rows=block_rows)
+            eventdisplay.build(files, chosen, block_rows=block_rows)
         return
     if conflict:
         with pytest.raises(InputError, match=f"run {conflict[0]}, event {conflict[1]} comes twice with different"):
-            mscw.build(files, chosen, block_rows=block_rows)
+            eventdisplay.build(files, chosen, block_rows=block_rows)
         return
-    entries, flows = mscw.build(files, chosen, block_rows=block_rows)
+    entries, flows = eventdisplay.build(files, chosen, block_rows=block_rows)
     flow = total(flows.values())
     assert entries == loop.entries
     assert list(entries) == list(loop.entries)
@@ -136,7 +136,7 @@ def compare(tmp_path, production, chosen, version, block_rows):
     assert {name: n for name, n in flow.failed_removed.items() if n} == {k: n for k, n in loop.removed.items() if n}
     # every event is somewhere
     assert list(flow.after.values())[-1] == sum(loop.counts) + loop.outside
-    assert cuts.check(entries) == entries
+    assert dictionary.check(entries) == entries
 
 
 anything = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])

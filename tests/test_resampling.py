@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 from test_images import CAMERAS, lattice, real_geometry
 
-from image_extractor import config, images, resampling
+from image_extractor import config
 from image_extractor.errors import ConfigError, InputError
+from image_extractor.mapping import images, resampling
 
 CONSERVING = ["oversampling", "rebinning"]
 INTERPOLATING = ["nearest", "bilinear", "bicubic"]
@@ -22,7 +23,7 @@ DEMO = ["LST", "MSTN", "MSTF", "SCT", "SSTC", "SSTA", "SSTD"]
 
 def demo_geometry(tel_type):
     """Return the geometry that a reader makes of a demo camera: its rotation undone."""
-    from image_extractor.demo_cameras import SQUARE, build_camera
+    from image_extractor.demo.cameras import SQUARE, build_camera
 
     camera = build_camera(tel_type)
     cos, sin = np.cos(camera.rotation), np.sin(camera.rotation)

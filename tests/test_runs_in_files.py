@@ -12,10 +12,12 @@ from ctapipe.io import SimTelEventSource
 from eventio_bytes import kind, objects_of, packed
 from reading import dl1_events, read_dataset
 
-from image_extractor import demo, demo_cuts, eventio_writer, simtel
-from image_extractor.command import main
+from image_extractor import demo
+from image_extractor.commands.convert import main
+from image_extractor.demo import cuts, eventio_writer
 from image_extractor.energy_bins import EnergyBins
 from image_extractor.errors import CutError, InputError
+from image_extractor.inputs.simtel import open_run
 
 SUFFIXES = [".simtel", ".gz", ".zst"]
 HISTORY, CLOSING, MC_SHOWER, MC_EVENT, ARRAY_EVENT, ATMOSPHERE = 70, 100, 2020, 2021, 2010, 1216
@@ -57,7 +59,7 @@ def by_ctapipe(path):
 
 def all_of(path, fast=True, **options):
     """Return the events of all runs of a file."""
-    with simtel.open_runs(path, fast, **options) as file:
+    with open_run.open_runs(path, fast, **options) as file:
         return {number: images for run in file for number, images in calibrated(run).items()}
 
 
@@ -89,7 +91,7 @@ def test_each_run_has_its_own_events_headers_and_telescopes(how, suffix, fast, r
         data = packed(b"".join(objects_of(one)[:-1]) + two, suffix)
     path = write(tmp_path / f"both{suffix}", data)
     found, facts, telescopes = {}, [], []
-    with simtel.open_runs(path, fast) as file:
+    with open_run.open_runs(path, fast) as file:
         for run in file:
             found |= calibrated(run)
             facts.append(run.facts())
@@ -112,7 +114,7 @@ def test_a_run_may_be_left_early(fast, runs, tmp_path):
     one, two = runs[0]
     paths = runs[1]
     path = write(tmp_path / "both.gz", packed(one + two, ".gz"))
-    with simtel.open_runs(path, fast) as file:
+    with open_run.open_runs(path, fast) as file:
         runs_of_file = iter(file)
         run = next(runs_of_file)
         (number,) = calibrated(run, n_events=1)
@@ -136,7 +138,7 @@ def test_history_within_a_run_begins_no_run(runs, tmp_path):
 
 def test_a_dictionary_of_a_demo_file_has_all_runs(runs, tmp_path):
     path = write(tmp_path / "both.simtel", b"".join(runs[0]))
-    entries = demo_cuts.make_entries([path], EnergyBins("TeV", "log10", -3, 4, 7))
+    entries = cuts.make_entries([path], EnergyBins("TeV", "log10", -3, 4, 7))
     assert {run for run, _ in entries} == {1, 2}
 
 
@@ -305,7 +307,7 @@ def test_whole_events_of_a_cut_file_are_kept_if_that_is_wanted(suffix, fast, run
         gc.collect()  # Python 3.12.1 crashes here if the error holds a part of a buffer
         caplog.clear()
         seen = []
-        with simtel.open_runs(path, fast, on_truncated="keep") as file_runs:
+        with open_run.open_runs(path, fast, on_truncated="keep") as file_runs:
             run = next(iter(file_runs))
             run.select(run.subarray.tel, lambda event_id, shower, seen=seen: seen.append(event_id) or True)
             found = calibrated(run)
@@ -322,7 +324,7 @@ def test_whole_events_of_a_cut_file_are_kept_if_that_is_wanted(suffix, fast, run
 
 @pytest.mark.parametrize("fast", [True, False])
 def test_a_whole_file_is_complete_with_keep_too(fast, runs):
-    with simtel.open_runs(runs[1][0], fast, on_truncated="keep") as file:
+    with open_run.open_runs(runs[1][0], fast, on_truncated="keep") as file:
         for run in file:
             assert_same(calibrated(run), by_ctapipe(runs[1][0]))
             assert run.complete is True
@@ -339,7 +341,7 @@ def test_what_is_cut_within_its_header_is_refused_all_the_same(runs, tmp_path):
 def test_a_second_run_that_is_cut(runs, tmp_path, caplog):
     (one, two), paths = runs
     path = write(tmp_path / "both.simtel", one + two[: len(two) * 3 // 4])
-    with simtel.open_runs(path, True, on_truncated="keep") as file:
+    with open_run.open_runs(path, True, on_truncated="keep") as file:
         found = {}
         complete = [(found.update(calibrated(run)), run.complete)[1] for run in file]
     assert complete == [True, False]

@@ -14,7 +14,7 @@ from reading import dl1_events, read_dataset
 
 from image_extractor.dataset import ImageDataset
 from image_extractor.demo import write_demo_file
-from image_extractor.event_weights import CRAB, EventWeight
+from image_extractor.training.event_weights import CRAB, EventWeight
 
 CLOSING, MC_SHOWER, MC_EVENT, ARRAY_EVENT = 100, 2020, 2021, 2010
 
@@ -269,7 +269,7 @@ def test_warnings_of_finished_parts_are_said_again(two, config, convert, tmp_pat
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("image_extractor.gather.Target.write", die)
+        patched.setattr("image_extractor.batch.outputs.Target.write", die)
         convert(tmp_path / "cut.simtel", config, "--on_truncated", "keep", code=130)
     assert "what is whole before is kept" in caplog.text
     caplog.clear()

@@ -11,9 +11,12 @@ from eventio_bytes import kind, objects_of, unpacked
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from image_extractor import ImageExtractor, config, demo_cuts, merge, showers, table_passes
-from image_extractor.cuts import save
+from image_extractor import ImageExtractor, config
+from image_extractor.batch import merge, table_passes
+from image_extractor.cuts.dictionary import save
 from image_extractor.dataset import ImageDataset
+from image_extractor.demo import cuts as demo_cuts
+from image_extractor.events import showers
 
 BINS = {"energy_bins_min": -1, "energy_bins_max": 0, "energy_bins_bin_size": 0.125}
 FRACTIONS = {"Training": 0.6, "Validation": 0.25, "Test": 0.15}

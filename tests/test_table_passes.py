@@ -9,7 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from reading import content, read_dataset
 
-from image_extractor import DatasetError, ImageExtractor, storage, table_passes
+from image_extractor import DatasetError, ImageExtractor
+from image_extractor.batch import table_passes
+from image_extractor.hdf5 import nodes
 
 
 def fingerprints(events):
@@ -166,5 +168,5 @@ def test_what_is_no_dataset_is_refused_and_untouched(what, dataset, extractor, t
 def test_attributes_are_never_pickled(dataset):
     with tables.open_file(dataset) as file:
         for node in file.walk_nodes("/"):
-            for name, value in storage.user_attributes(node).items():
+            for name, value in nodes.user_attributes(node).items():
                 assert isinstance(value, str | np.generic | np.ndarray), (node, name)

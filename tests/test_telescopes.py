@@ -5,9 +5,10 @@ import logging
 import pytest
 import tables
 
-from image_extractor import demo_production, telescopes
+from image_extractor import telescopes
+from image_extractor.demo import production as demo_production
 from image_extractor.demo import write_demo_file
-from image_extractor.simtel import describe_telescopes, open_run
+from image_extractor.inputs.simtel.open_run import describe_telescopes, open_run
 
 #: Camera and optics as the metadata of a production may have them, by the names of the demo.
 ODD = {"LSTCam": ("LSTN-camera", "LSTN_design"), "SCTCam": ("MSTS-camera", "MST")}

@@ -6,7 +6,7 @@ from eventio.var_int import unsigned_varint_arrays_differential
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from image_extractor.waveforms import calibrate, decode_differences
+from image_extractor.inputs.simtel.waveforms import calibrate, decode_differences
 
 
 def encode(traces):

@@ -24,7 +24,7 @@ STDERR = 2
 
 
 def main():
-    from image_extractor.command import main as command
+    from image_extractor.commands.convert import main as command
 
     warm_up(command)
     multiprocessing.util.spawnv_passfds = fork_instead

@@ -17,7 +17,10 @@ from harness import server, small_runs
 from reading import content
 from tally import Tally, chosen
 
-from image_extractor import DatasetError, merge, sources, storage, workspace
+from image_extractor import DatasetError
+from image_extractor.batch import compatibility, merge
+from image_extractor.batch import parts_folder as workspace
+from image_extractor.hdf5 import dataset_files, nodes, replacing
 
 
 @pytest.fixture
@@ -149,7 +152,7 @@ def test_attributes_are_never_unpickled(where, dataset, tmp_path):
             if name != "format_version" or where == "/":
                 node._v_attrs[name] = np.bytes_(pickle.dumps(Touch(mark), 0))
     try:
-        sources.inspect(dataset)
+        compatibility.inspect(dataset)
         merge.build([dataset], tmp_path / "copy.h5", tmp_path)
     except DatasetError:
         pass
@@ -162,7 +165,7 @@ def test_nodes_that_hold_objects_are_refused(dataset, tmp_path):
         file.remove_node("/Run_Table")
         file.create_vlarray("/", "Run_Table", tables.ObjectAtom()).append(Touch(mark))
     with pytest.raises(DatasetError, match="is no table"):
-        sources.inspect(dataset)
+        compatibility.inspect(dataset)
     assert not mark.exists()
 
 
@@ -178,16 +181,16 @@ def test_others_attributes_are_as_ever(tmp_path):
 def test_file_that_can_only_be_opened_half(tmp_path):
     """As it is left by a full disk: named, closed, and nothing is said at exit, where PyTables would try once more."""
     path = tmp_path / "o.h5"
-    with storage.open_file(path, "w") as file:
+    with dataset_files.open_file(path, "w") as file:
         file.flush()
     data = path.read_bytes()
     path.write_bytes(data.replace(b"\x11\0\x10\0", b"\0\0\x10\0", 1))  # what makes the root a group
     with pytest.raises(DatasetError, match=r"o\.h5: not a readable HDF5 file"):
-        storage.open_file(path)
+        dataset_files.open_file(path)
     gc.collect()
     assert str(path) not in tables.file._open_files.filenames
     with pytest.raises(OSError, match="not all that was written"):
-        storage._written(path)
+        replacing._written(path)
 
 
 @pytest.mark.parametrize("loss", ["row", "attribute", "node"])
@@ -199,27 +202,27 @@ def test_what_is_not_written_is_noticed(loss, tmp_path):
 
 
 def write_with(loss, path):
-    with storage.replacing(path) as file:
-        table = storage.create_table(file, "/", "t", np.dtype([("a", "<i8")]), storage.filters("none"), {"b": 1})
-        storage.append(table, np.arange(10).astype([("a", "<i8")]))
+    with replacing.replacing(path) as file:
+        table = nodes.create_table(file, "/", "t", np.dtype([("a", "<i8")]), nodes.filters("none"), {"b": 1})
+        nodes.append(table, np.arange(10).astype([("a", "<i8")]))
         table.flush()
         lose(loss, file)
 
 
 def lose(loss, file):
-    from image_extractor import verification
+    from image_extractor.hdf5 import verification
 
     if loss == "row":
         file.root.t.modify_column(3, column=[77], colname="a")
     else:
         whole = verification.outline(file)
-        original = storage.outline
+        original = replacing.outline
 
         def outline(_):
-            storage.outline = original
+            replacing.outline = original
             return whole
 
-        storage.outline = outline
+        replacing.outline = outline
         if loss == "attribute":
             del file.root.t._v_attrs["b"]
         else:
@@ -229,7 +232,7 @@ def lose(loss, file):
 # -- two runs, one output -----------------------------------------------------------------------------
 
 
-HOLD = "import sys, time; from image_extractor.workspace import workspace\nwith workspace(sys.argv[1]): print(1, flush=True); time.sleep(60)"
+HOLD = "import sys, time; from image_extractor.batch.parts_folder import workspace\nwith workspace(sys.argv[1]): print(1, flush=True); time.sleep(60)"
 
 
 def test_stale_lock_of_a_killed_run(tmp_path):

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from tally import Tally, chosen
 
-from image_extractor import config, cuts
+from image_extractor import config
+from image_extractor.cuts import dictionary
 from image_extractor.errors import ConfigError
 
 
@@ -65,7 +66,7 @@ def calls(mark):
 
 def refused(path):
     with pytest.raises(ConfigError) as caught:
-        cuts.load(path)
+        dictionary.load(path)
     return str(caught.value)
 
 
@@ -99,7 +100,7 @@ def test_truncated_pickles(protocol, tmp_path, record_property):
     entries = {(run, event): (event % 3, 0.5 * event) for run in range(5) for event in range(50)}
     data = pickle.dumps(entries, protocol)
     (tmp_path / "whole.pkl").write_bytes(data)
-    assert cuts.load(tmp_path / "whole.pkl") == entries
+    assert dictionary.load(tmp_path / "whole.pkl") == entries
     tally, dice = Tally(record_property, f"truncated pickles, protocol {protocol}"), random.Random(protocol)
     for size in chosen([dice.randrange(len(data)) for _ in range(50)], 2):
         path = tmp_path / "cut.pkl"

@@ -266,7 +266,7 @@ def test_input_that_changes_while_it_is_read(what, small_runs, config, tmp_path,
             (tmp_path / "other").replace(path)
         return calibrator(self, *arguments)
 
-    from image_extractor import calibration
+    from image_extractor.conversion import calibration
 
     calibrator = calibration.Calibrator.__init__
     monkeypatch.setattr(calibration.Calibrator, "__init__", change)

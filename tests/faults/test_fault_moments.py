@@ -17,7 +17,7 @@ from harness import Ended, server, small_runs
 from reading import content
 from tally import Tally, chosen
 
-from image_extractor.dataset_check import check
+from image_extractor.viewing.dataset_check import check
 
 CODES = {"SIGINT": 130, "SIGTERM": 143, "SIGKILL": -9}
 
@@ -327,13 +327,16 @@ def test_a_file_that_always_kills_its_worker(small_runs, make_config, tmp_path):
     """It is left out and named, the others are converted."""
     script = (
         "import os, sys\n"
-        "from image_extractor import ImageExtractor, batch\n"
-        "class Deadly(ImageExtractor):\n"
+        "from image_extractor import ImageExtractor\n"
+        "from image_extractor.conversion.converter import Converter\n"
+        "class Deadly(Converter):\n"
         "    def convert(self, file, *rest):\n"
         "        if 'run1' in file.name: os.kill(os.getpid(), 9)\n"
         "        return super().convert(file, *rest)\n"
         "if __name__ == '__main__':\n"
-        "    extractor = Deadly.from_config(sys.argv[1], None, sys.argv[2])\n"
+        "    import image_extractor.conversion.converter as room\n"
+        "    room.Converter = Deadly\n"
+        "    extractor = ImageExtractor.from_config(sys.argv[1], None, sys.argv[2])\n"
         "    report = extractor.process_files(sys.argv[3:], jobs=2)\n"
         "    print([run['status'] for run in report.runs], report.failed[0]['reason'])\n"
     )

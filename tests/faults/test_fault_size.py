@@ -6,8 +6,9 @@ import tables
 from harness import server, small_runs
 from tally import IS_LONG
 
-from image_extractor import merge, storage, table_passes
+from image_extractor.batch import merge, table_passes
 from image_extractor.errors import DatasetError
+from image_extractor.hdf5 import dataset_files, nodes, replacing
 
 
 @pytest.mark.parametrize("storage_mode", ["all", "mapped"])
@@ -33,12 +34,12 @@ def test_hundreds_of_telescopes(storage_mode, make_config, tmp_path, server):
 def test_more_than_2_to_31_bytes(tmp_path):
     """Rows are in place after the merge, beyond every 32-bit offset."""
     dtype = np.dtype([("event_number", "<i8"), ("filler", "<u1", (1 << 20,))])
-    with storage.replacing(tmp_path / "o.h5") as file:
-        table = storage.create_table(file, "/", "Events", dtype, storage.filters("none"), {})
+    with replacing.replacing(tmp_path / "o.h5") as file:
+        table = nodes.create_table(file, "/", "Events", dtype, nodes.filters("none"), {})
         for number in range(2100):
             row = np.zeros(1, dtype)
             row["event_number"], row["filler"] = number, number % 251
-            storage.append(table, row)
+            nodes.append(table, row)
     assert (tmp_path / "o.h5").stat().st_size > 2**31
     with tables.open_file(tmp_path / "o.h5") as file:
         assert file.root.Events[2099]["event_number"] == 2099
@@ -48,13 +49,13 @@ def test_more_than_2_to_31_bytes(tmp_path):
 def test_rows_beyond_2_to_31(tmp_path):
     """A table of so many rows, whose chunks are never made, takes and gives the rows after them."""
     rows = np.array([(1,), (2,), (3,)], [("event_number", "<i8")])
-    with storage.open_file(tmp_path / "o.h5", "w") as file:
-        table = storage.create_table(file, "/", "Events", rows.dtype, storage.filters("none"), {})
+    with dataset_files.open_file(tmp_path / "o.h5", "w") as file:
+        table = nodes.create_table(file, "/", "Events", rows.dtype, nodes.filters("none"), {})
         table.truncate(2**31)
-        storage.append(table, rows)
-    with storage.open_file(tmp_path / "o.h5") as file:
+        nodes.append(table, rows)
+    with dataset_files.open_file(tmp_path / "o.h5") as file:
         assert file.root.Events.nrows == 2**31 + 3
-        (found,) = table_passes.blocks(file.root.Events, start=2**31)
+        (found,) = nodes.blocks(file.root.Events, start=2**31)
     assert (found == rows).all()
 
 

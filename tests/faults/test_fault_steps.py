@@ -13,7 +13,11 @@ ACTIONS = {"fails once": FAIL_ONCE, "fails from there on": FAIL_FROM, "kills": K
 VARIANTS = [("mapped", "zstd"), ("all", "none"), ("mapped", "none")]
 
 #: Rows are shuffled by way of the disk, as those of large tables are, although there are few.
-BY_DISK = {"table_passes.BLOCK_BYTES": 300, "storage.CHUNK_CACHE_BYTES": 0}
+BY_DISK = {
+    "batch.table_passes.BLOCK_BYTES": 300,
+    "hdf5.nodes.COPY_BYTES": 300,
+    "hdf5.dataset_files.CHUNK_CACHE_BYTES": 0,
+}
 
 
 @pytest.fixture(params=["afresh", "append"])

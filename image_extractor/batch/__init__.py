@@ -1,0 +1,1 @@
+"""Many files: tasks, resume, merge, shuffle and split, outputs, and what fits together."""

@@ -1,0 +1,115 @@
+"""What must be known of datasets before they are merged, and whether they fit together."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .. import config
+from ..errors import DamagedDatasetError, DatasetError
+from ..hdf5 import dataset_files, nodes, older_formats, schema
+from . import known_inputs
+
+#: Settings that may differ between the runs of a dataset: they only make the dictionary, or only say which events pass.
+FREE_SETTINGS = ("use_pkl_dict", "preselection_cuts", "output", "[calibration] fast")
+
+
+@dataclass
+class Source:
+    """A dataset that others are to fit."""
+
+    path: Path
+    settings: dict
+    tel_table: np.ndarray
+    cameras: dict
+    tables: set
+    runs: list
+    known: dict
+    n_events: int
+    focal_length_choice: str = ""
+
+    @property
+    def is_split(self):
+        """Whether its events are in tables Events_Training, ... already."""
+        return bool(self.tables - {schema.EVENTS})
+
+
+def inspect(path):
+    """Return the Source of a dataset; raise DatasetError if it is none, or damaged."""
+    with dataset_files.damage(path), dataset_files.open_dataset(path) as file:
+        nodes.check_kinds(file)
+        cameras = {node._v_name: node[:] for node in file.root[schema.CAMERAS]._f_iter_nodes("Table")}
+        names = {name for group in nodes.events_groups(file) for name in nodes.events_tables(group)}
+        settings = config.loads(str(file.root._v_attrs["config"]), f"{path}: config")
+        rows = older_formats.run_table(file.root[schema.RUN_TABLE][:])
+        runs = [
+            (os.fsdecode(row["file_name"]), int(row["run_number"]), int(row["primary"]))
+            for row in rows[["file_name", "run_number", "primary"]]
+        ]
+        node = file.root[schema.TEL_TABLE]
+        telescopes, n_rows = older_formats.tel_table(node[:]), n_events(counts(file))
+        choice = str(nodes.user_attributes(node).get(schema.FOCAL_LENGTH_CHOICE, ""))
+        known = known_inputs.known_runs(rows)
+        return Source(Path(path), settings, telescopes, cameras, names, runs, known, n_rows, choice)
+
+
+def counts(file):
+    """Return {path of a group: {name of a table or image array: rows}} of an open dataset.
+
+    Parts know it, and leave out what has no rows. Of others, every node is opened.
+    """
+    if schema.COUNTS in file.root._v_attrs:
+        found = json.loads(str(file.root._v_attrs[schema.COUNTS]))
+        if not all(type(n_rows) is int for rows in found.values() for n_rows in rows.values()):
+            raise DamagedDatasetError(file.filename, "damaged: its counts are no numbers")
+        return found
+    nodes.check_kinds(file)
+    found = {}
+    for group in nodes.events_groups(file):
+        arrays = {schema.image_name(tel_id): array for tel_id, array in nodes.image_arrays(group).items()}
+        leaves = nodes.events_tables(group) | arrays
+        found[group._v_pathname] = {name: int(node.nrows) for name, node in leaves.items()}
+    return found
+
+
+def n_events(counts):
+    """Return the number of events that :func:`counts` tells of."""
+    return sum(n for rows in counts.values() for name, n in rows.items() if name in schema.EVENTS_TABLES)
+
+
+def check_settings(source, settings):
+    """Raise DatasetError, naming the first difference, if a dataset was made with other settings."""
+    difference = _first_difference(source.settings, settings)
+    if difference:
+        key, old, new = difference
+        raise DatasetError(f"{source.path}: made with {key} = {old}, now {new}: use the same, or --overwrite")
+
+
+def _first_difference(old, new, prefix=""):
+    for key in old | new:
+        value, other = old.get(key, "unset"), new.get(key, "unset")
+        if prefix + key in FREE_SETTINGS:
+            continue
+        if isinstance(value, dict) or isinstance(other, dict):
+            # what only one of them has is unset in the other: values for single telescopes, settings of an extractor
+            pair = (side if isinstance(side, dict) else {} for side in (value, other))
+            found = _first_difference(*pair, f"{prefix}[{key}] ")
+            if found:
+                return found
+        elif value != other:
+            return prefix + key, value, other
+    return None
+
+
+def check_split(old, split):
+    """Raise DatasetError unless new events can join a dataset's tables with these split fractions."""
+    if old is None or not old.is_split:
+        return
+    names = {name.removeprefix(f"{schema.EVENTS}_") for name in old.tables}
+    listed = ", ".join(name for name in schema.SPLIT_NAMES if name in names)
+    if not split:
+        raise DatasetError(f"{old.path}: is split into {listed}: give --split to share out the new events too")
+    if set(split) != names:
+        raise DatasetError(f"{old.path}: is split into {listed}: give --split as many fractions")

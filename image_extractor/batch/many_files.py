@@ -1,0 +1,297 @@
+"""Many files: conversion, resume, merge, and a report on each file."""
+
+import contextlib
+import errno
+import functools
+import logging
+import sys
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..errors import DamagedDatasetError, InputError
+from ..events import same_events, same_telescopes
+from ..hdf5 import provenance, replacing
+from ..inputs.simtel.tested_versions import untested
+from ..workers.crew import Crew
+from ..workers.work import MAX_DEATHS
+from . import compatibility, merge, outputs, tasks
+from .known_inputs import KnownInputs
+from .parts_folder import workspace
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Report:
+    """What became of each file of a run, in the order of the input.
+
+    ``runs[i]`` is a dict with ``file`` and ``status``: 'written', 'known' (the output has it already),
+    'no telescope' (none selected), 'no shower', 'no event' (none was kept, and it does not fit the others, or there is
+    no other), or 'failed' with a ``reason``; written ones have the counts of Run_Table too, those of the runs of a file
+    added up. ``outputs`` are the paths of the datasets that were written.
+    """
+
+    runs: list = field(default_factory=list)
+    outputs: list = field(default_factory=list)
+
+    @property
+    def failed(self):
+        """The runs that could not be converted."""
+        return [run for run in self.runs if run["status"] == "failed"]
+
+    @property
+    def has_events(self):
+        """Whether any file had a shower event and a selected telescope, or is in the output already."""
+        return any(run["status"] == "known" or run.get("events_read") for run in self.runs)
+
+
+def convert_files(
+    converter,
+    output_path,
+    files,
+    max_events=None,
+    jobs=1,
+    *,
+    executor=None,
+    files_per_output=None,
+    seed=None,
+    split=None,
+    overwrite=False,
+    on_error="skip",
+    on_truncated="refuse",
+    command_line="",
+    progress=None,
+):
+    """Convert files to parts and merge these into the output.
+
+    Parameters
+    ----------
+    converter : conversion.converter.Converter
+    output_path : Path
+    files : list of str or Path
+        In the order in which their events are to stand.
+    max_events : int, optional
+        Events written per file, at most.
+    jobs : int
+        Worker processes; 1 converts in this one.
+    executor : concurrent.futures.Executor or distributed.Client, optional
+        Takes the tasks in the place of worker processes of this run, and is left as it is. Its workers must see files
+        and output under the same paths, and have the same software.
+    files_per_output : int, optional
+        Write OUTPUT_0000.h5, OUTPUT_0001.h5, ... of so many files each; those that are there stay as they are.
+    seed : int, optional
+        Shuffle with it.
+    split : dict, optional
+        {'Training': 0.9, ...}.
+    overwrite : bool
+        Start the output afresh.
+    on_error : str
+        'skip' leaves out a file that can't be converted; 'stop' raises its InputError, and the output
+        stays as it was.
+    on_truncated : str
+        'refuse' a file that ends early, or 'keep' its whole events and mark the run.
+    command_line : str
+        For the file's provenance.
+    progress : Progress, optional
+        Told of events read, files done and the merge.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    DatasetError
+        If the output is no dataset, was made otherwise, holds an input that was converted otherwise, or is being
+        written by another run.
+    OSError
+        If something can't be written, or no worker is left to do it; the same call goes on.
+    """
+    target = outputs.Target(
+        output_path, files_per_output, seed, merge.check_fractions(split) if split else None, overwrite
+    )
+    files = _once([Path(file) for file in files])
+    if max_events is not None and max_events < 1:
+        raise ValueError(f"max_events = {max_events}: must be 1 or more, or None for all")
+    progress = progress or Progress()
+    problem = untested() if converter.settings["calibration"]["fast"] else ""
+    if problem:
+        log.warning("the fast reader is not used, as with [calibration] fast = False: %s", problem)
+    with workspace(output_path) as parts_folder:
+        old = target.existing(converter.settings)
+        known = KnownInputs(old, max_events, *converter.dictionary.values())
+        report = Report([{"file": str(file), "status": "known"} if known.holds(file) else None for file in files])
+        left = [index for index, run in enumerate(report.runs) if run is None]
+        conversions = (
+            tasks.Conversion(
+                str(files[index]),
+                files[index],
+                parts_folder.part_path(files[index]),
+                tasks.Options(max_events, on_truncated, known.of_name(files[index])),
+            )
+            for index in left
+        )
+        progress.started(len(files))
+        for run in filter(None, report.runs):
+            progress.done(run)
+        with Crew(converter, parts_folder.folder, executor, jobs if len(files) > 1 else 1) as crew:
+            converted = convert_all(crew, conversions, len(left), on_error, progress)
+        for index, run in zip(left, converted, strict=True):
+            report.runs[index] = run
+        _warn_of_names(report.runs)
+        with _damaged_parts_removed(parts_folder.folder):
+            parts = mergeable(report, parts_folder, old)
+            if report.failed and on_error == "stop":
+                raise InputError(report.failed[0]["reason"])
+            if parts:
+                attributes = (
+                    provenance.provenance(converter.settings) | converter.dictionary | {"command_line": command_line}
+                )
+                progress.merging(len(parts))
+                with Crew(None, parts_folder.folder, executor, jobs) as crew:
+                    report.outputs = target.write(parts, crew, parts_folder.folder, attributes, progress.merged)
+        parts_folder.clear()
+    return report
+
+
+@contextlib.contextmanager
+def _damaged_parts_removed(folder):
+    """Remove a part that turns out to be damaged, or the same command would find it again."""
+    try:
+        yield
+    except DamagedDatasetError as err:
+        path = Path(err.path)
+        if path.absolute().parent != folder.absolute():
+            raise
+        replacing.remove(path)
+        raise OSError(errno.EIO, f"{err.damage}: this part is removed", str(path)) from err
+
+
+def _warn_of_names(runs):
+    """Say once which names of the settings name no telescope: what was asked for is not in the output."""
+    places = {}
+    for run in runs:
+        for place in run.get("unmatched", ()):
+            places.setdefault(place, []).append(run["file"])
+    for place, files in places.items():
+        where = files[0] if len(files) == 1 else f"{len(files)} files, such as {files[0]}"
+        log.warning("%s: no telescope has this name in %s", place, where)
+
+
+def _once(files):
+    """Return the files without those named twice."""
+    return list({file.absolute(): file for file in reversed(files)}.values())[::-1]
+
+
+def convert_all(crew, conversions, n_files, on_error, progress):
+    """Return the runs of the Report, in the order of the files."""
+    runs, told = [None] * n_files, Counter()
+
+    def read(file, n_events, fraction):
+        told[file] += n_events
+        progress.read(file, n_events, fraction)
+
+    with contextlib.closing(crew.results(tasks.convert, conversions, read)) as results:
+        for index, conversion, run in results:
+            if run is None:
+                reason = f"{conversion.name}: its worker process died {MAX_DEATHS} times"
+                run = {"file": conversion.name, "status": "failed", "reason": reason}
+            n_rest = run.get("events_read", 0) - told.pop(conversion.name, 0)
+            if n_rest > 0 and not run.get("resumed"):
+                progress.read(conversion.name, n_rest, 1.0)
+            runs[index] = {sys.intern(key): value for key, value in run.items()}  # one copy of the keys for all
+            progress.done(run)
+            if run["status"] == "failed" and on_error == "stop":
+                raise InputError(run["reason"])
+    return runs
+
+
+def mergeable(report, parts_folder, old):
+    """Return {part: its runs} of what the output is to get, in order; runs that do not fit it become failed.
+
+    Parts are opened only where their runs leave a question: there may be very many.
+    """
+    written = [run for run in report.runs if run["status"] == "written"]
+    if not any(run["events_written"] for run in written) and not old:
+        for run in written:
+            run["status"] = _empty_status(run)
+        return {}
+    check = _TelescopeCheck(old, written, parts_folder)
+    fitting, seen = [], set()
+    for run in written:
+        names = [(Path(run["file"]).name, number, primary) for number, primary in run["runs"]]
+        mismatch = check(run)
+        if mismatch and not run["events_written"]:
+            run |= {"status": _empty_status(run), "reason": f"its telescopes do not fit: {mismatch}"}
+        elif mismatch:
+            _refuse(run, f"its telescopes do not fit {check.name_of_reference}: {mismatch}")
+        elif not seen.isdisjoint(names):
+            _refuse(run, "another input has the same name, run number and primary: give it another name")
+        else:
+            seen.update(names)
+            fitting.append((parts_folder.part_path(run["file"]), names, run))
+    twins = same_events.repeats([(one.path, one.runs) for one in old], [(path, names) for path, names, _ in fitting])
+    for path, _, run in fitting:
+        if path in twins:
+            twin = twins[path] if twins[path] != Path(run["file"]).name else "another run, or file of its name"
+            _refuse(run, f"it has the same events as {twin}, and no event may be there twice")
+    return {path: names for path, names, _ in fitting if path not in twins}
+
+
+class _TelescopeCheck:
+    """Says how the telescopes of a run differ from those that it must have; opens a part of each other kind only.
+
+    The first run with events says what the telescopes are; one without any may be of another array.
+    """
+
+    def __init__(self, old, written, parts_folder):
+        self._parts_folder = parts_folder
+        self._old = next((source for source in old if source.n_events), None)
+        self._first = next((run for run in written if run["events_written"]), written[0] if written else None)
+        self._known = {} if self._old or not self._first else {self._first["telescopes"]: ""}
+
+    @property
+    def name_of_reference(self):
+        """What says which the telescopes are."""
+        return "the output" if self._old else "the first run"
+
+    def __call__(self, run):
+        kind = run["telescopes"]
+        if kind not in self._known:
+            self._known[kind] = same_telescopes.difference(self._reference, self._inspect(run))
+        return self._known[kind]
+
+    @functools.cached_property
+    def _reference(self):
+        return self._old or self._inspect(self._first)
+
+    def _inspect(self, run):
+        return compatibility.inspect(self._parts_folder.part_path(run["file"]))
+
+
+def _empty_status(run):
+    return "no event" if run["events_read"] else "no shower"
+
+
+def _refuse(run, reason):
+    run |= {"status": "failed", "reason": f"{run['file']}: {reason}"}
+
+
+class Progress:
+    """Told what happens; this one keeps quiet."""
+
+    def started(self, n_files):
+        """Conversion begins."""
+
+    def read(self, file, n_events, fraction):
+        """So many more events of a file were read; it is read to this fraction."""
+
+    def done(self, run):
+        """A file is done; `run` as in Report.runs."""
+
+    def merging(self, n_sources):
+        """The merge begins."""
+
+    def merged(self):
+        """One source is merged."""

@@ -1,0 +1,159 @@
+"""What is said of a run in the end: a table, a line per input file, then totals."""
+
+from pathlib import Path
+
+from ..input_files import short_names
+from ..terminal.text_table import plural, printable
+
+STATUS_WORDS = {
+    "known": "in the output already, skipped",
+    "no telescope": "no selected telescope",
+    "no shower": "no shower event",
+    "no event": "no event kept",
+    "failed": "FAILED",
+}
+
+
+def state(run):
+    """Return in words what became of a file that was not written."""
+    reason = f", {run['reason']}" if run["status"] != "failed" and run.get("reason") else ""
+    return STATUS_WORDS.get(run["status"], run["status"]) + reason
+
+
+def summary(report, output, seconds):
+    """Return the table of a batch.Report.
+
+    Parameters
+    ----------
+    report : batch.Report
+    output : str or Path
+        As the user gave it.
+    seconds : float
+        That the run took.
+
+    Returns
+    -------
+    str
+    """
+    written = [run for run in report.runs if run["status"] == "written"]
+    names = {file: printable(name) for file, name in short_names([run["file"] for run in report.runs]).items()}
+    width = max([len(name) for name in names.values()] + [5])
+    lines = [f"{'file':{width}} {'read':>8} {'passed':>8} {'written':>8} {'s':>7} {'events/s':>9}  images"]
+    for run in report.runs:
+        name = names[run["file"]]
+        if run["status"] == "written":
+            lines.append(f"{name:{width}} " + _counts(run))
+            lines += [f"{'':{width}} {note}" for note in _notes(run)]
+        else:
+            lines.append(f"{name:{width}} {state(run)}")
+    if len(written) > 1:
+        keys = ("events_read", "events_written", "dropped_no_image", "seconds")
+        total = {key: sum(run[key] for run in written) for key in keys}
+        types = {short for run in written for short in run["images_by_type"]}
+        total["images_by_type"] = {t: sum(run["images_by_type"].get(t, 0) for run in written) for t in sorted(types)}
+        lines.append(f"{'total':{width}} " + _counts(total))
+    lines += _dropped_lines([run for run in report.runs if run.get("events_read")])
+    lines += _pixel_lines(written)
+    lines += _split_lines(report.outputs)
+    outcome = "written" if report.outputs else "unchanged" if Path(output).exists() else "not written"
+    if report.outputs and Path(output) not in report.outputs:  # numbered ones
+        output = " ... ".join(dict.fromkeys(str(path) for path in (report.outputs[0], report.outputs[-1])))
+    lines.append(f"{output}: {outcome}, {seconds:.1f} s in all")
+    return "\n".join(lines) + "\n"
+
+
+def _notes(run):
+    """Yield what else is to be said of a file that was written."""
+    if not run["events_read"]:
+        yield "no shower event triggered"
+    if not run["complete"]:
+        yield "cut short: its whole events are kept, and it counts with the showers that were read"
+    if len(run["runs"]) > 1:
+        yield f"{plural(len(run['runs']), 'run')}: {', '.join(str(number) for number, _ in run['runs'])}"
+
+
+def _split_lines(outputs):
+    """Return how many events the split tables of all outputs hold, as showers allowed; nothing if there are none."""
+    from ..hdf5 import dataset_files, nodes, schema
+
+    totals = {}
+    for path in outputs:
+        with dataset_files.damage(path), dataset_files.open_dataset(path, rows_only=True) as file:
+            for group in nodes.events_groups(file):
+                for name, table in nodes.events_tables(group).items():
+                    totals[name] = totals.get(name, 0) + int(table.nrows)
+    if schema.EVENTS in totals or not totals:
+        return []
+    everything = max(sum(totals.values()), 1)
+    shares = [f"{name.partition('_')[2]} {n} ({100 * n / everything:.1f} %)" for name, n in totals.items()]
+    return [f"split: {', '.join(shares)} of {plural(sum(totals.values()), 'event')}"]
+
+
+def _counts(run):
+    passed = run["events_written"] + run["dropped_no_image"]
+    types = ", ".join(f"{n} {short}" for short, n in run["images_by_type"].items())
+    rate = run["events_read"] / run["seconds"] if run["seconds"] else 0
+    return f"{run['events_read']:8} {passed:8} {run['events_written']:8} {run['seconds']:7.1f} {rate:9.1f}  {types}"
+
+
+#: Counts of pixels that a summary tells of, and what is to be said of them.
+PIXEL_WORDS = {
+    "clipped_pixels": "clipped pixels: {}; a larger dtype or a smaller scale keeps what did not fit",
+    "negative_pixels": "pixels of negative charge: {}, stored as 0; a signed dtype or float32 keeps it",
+    "negative_time_pixels": "pixels of negative peak time: {}, stored as 0; a signed dtype or float32 keeps it",
+    "not_finite_pixels": "pixels that are not finite (NaN or infinite): {}; 0 in integer dtypes",
+}
+
+
+def _pixel_lines(written):
+    totals = {key: sum(run.get(key, 0) for run in written) for key in PIXEL_WORDS}
+    return [words.format(totals[key]) for key, words in PIXEL_WORDS.items() if totals[key]]
+
+
+def _dropped_lines(written):
+    words = _dropped_words(written)
+    return ["dropped: " + ", ".join(words)] if words else []
+
+
+def _dropped_words(written):
+    reasons = sorted({key for run in written for key in run if key.startswith("dropped_")})
+    dropped = {key.removeprefix("dropped_").replace("_", " "): sum(run[key] for run in written) for key in reasons}
+    return [f"{n} {reason}" for reason, n in dropped.items() if n]
+
+
+# -- nothing to be written -----------------------------------------------------------------------------
+
+
+def nothing_written(report, settings):
+    """Return in words why a run of which nothing is written has no event, '' if something is there.
+
+    Parameters
+    ----------
+    report : batch.Report
+    settings : dict
+    """
+    if not report.has_events:
+        return "no file has a shower event of a selected telescope"
+    read = [run for run in report.runs if run.get("events_read")]
+    if any(run["status"] == "known" or run.get("events_written") for run in report.runs):
+        return ""
+    n_read = sum(run["events_read"] for run in read)
+    outside = sum(run.get("dropped_outside_energy_bins", 0) for run in read)
+    if not outside:
+        dropped = ", ".join(_dropped_words(read))
+        return f"no event of {n_read} passes: {dropped}"
+    lows = [run["energy_seen_min"] for run in read if run.get("energy_seen_min") is not None]
+    highs = [run["energy_seen_max"] for run in read if run.get("energy_seen_max") is not None]
+    seen = f" (true energies read: {min(lows):.4g} to {max(highs):.4g} TeV)" if lows and highs else ""
+    return f"no event passes, {outside} of {n_read} are outside the {_bins(settings)}{seen}"
+
+
+def _bins(settings):
+    from .. import config
+
+    section = "[energy_recon] [[bins]]" if settings["mode"] == "energy_recon" else "[energy_bins]"
+    bins = config.energy_bins(settings)
+    low, high = (
+        10.0 ** float(edge) if bins.scale == "log10" else float(edge) for edge in (bins.edges[0], bins.edges[-1])
+    )
+    return f"{plural(bins.n_bins, 'bin')} of {section}, {low:.4g} to {high:.4g} {bins.units}"

@@ -1,0 +1,234 @@
+"""The command image_extractor.py: arguments, one call, exit code."""
+
+import argparse
+import contextlib
+import logging
+import math
+import os
+import shlex
+import signal
+import sys
+import time
+from pathlib import Path
+
+from ..batch.progress import display
+from ..batch.summary import nothing_written, summary
+from ..errors import ConfigError, DatasetError, InputError, cache_errors, one_line
+from ..input_files import find_files, is_hdf5, may_be_simtel
+from ..terminal.arguments import Parser, not_negative, positive, user_path
+from ..terminal.interruption import interruptible
+from ..terminal.logs import start_logging
+from ..terminal.text_table import plural
+from ..version import __version__
+
+log = logging.getLogger("image_extractor")
+
+OK, SOME_FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+DEFAULT_SPLIT = "0.9,0.1"
+
+
+def main(arguments=None):
+    """Convert simtel files to an image dataset; returns the exit code."""
+    arguments = sys.argv[1:] if arguments is None else [str(argument) for argument in arguments]
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    start_logging(logging.DEBUG if options.debug else logging.INFO)
+    try:
+        with interruptible(), cache_errors():
+            return _convert(options, shlex.join(["image_extractor.py", *arguments]))
+    except KeyboardInterrupt as interrupt:
+        log.error("interrupted: the output is as it was; the same command goes on with the finished parts")
+        return TERMINATED if interrupt.args == (signal.SIGTERM,) else INTERRUPTED
+    except (ConfigError, DatasetError) as err:
+        return _fail(err, USAGE, options.debug)
+    except InputError as err:
+        return _fail(err, SOME_FAILED, options.debug)
+    except OSError as err:
+        reason = err.strerror or one_line(err)
+        message = f"{err.filename or options.output}: {reason}: the output is as it was; the same command goes on"
+        return _fail(message, SOME_FAILED, options.debug)
+
+
+def _parser():
+    parser = Parser(
+        prog="image_extractor.py",
+        description="Convert simulated telescope events (simtel) to a dataset of calibrated camera images (HDF5).",
+        epilog="Example: image_extractor.py '/data/*.simtel.gz' dataset.h5 settings.config cuts.pkl --shuffle --split",
+    )
+    add = parser.add_argument
+    add("path", metavar="PATH", help="simtel file (.simtel, .gz, .zst) or quoted wildcard")
+    add("output", metavar="OUTPUT", type=user_path, help="HDF5 file to write; an existing dataset is appended to")
+    add(
+        "config",
+        metavar="CONFIG",
+        type=user_path,
+        help="configuration file; python -m image_extractor.config FILE makes one",
+    )
+    add(
+        "cuts",
+        metavar="BINS_CUTS_DICT",
+        type=user_path,
+        nargs="?",
+        help="which events to keep; prepare_cuts_dict.py makes one",
+    )
+    add("--bins_cuts_dict", metavar="FILE", type=user_path, help="another way to give it")
+    add("--max_events", metavar="N", type=positive, help="events saved per input file, at most")
+    add("--shuffle", action="store_true", help="shuffle every Events table")
+    add("--seed", metavar="S", type=_seed, default=0, help="makes the shuffle repeatable (default: 0)")
+    add(
+        "--split",
+        metavar="T,V,TEST",
+        type=_fractions,
+        nargs="?",
+        const=_fractions(DEFAULT_SPLIT),
+        help=f"split every Events table into Training, Validation (and Test) (default: {DEFAULT_SPLIT})",
+    )
+    add("--jobs", metavar="N", type=positive, default=_n_cores(), help="worker processes (default: all cores)")
+    add(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="convert on a dask cluster: its address, its scheduler file, or 'local'; its workers see the same files",
+    )
+    add("--files_per_output", metavar="N", type=positive, help="write OUTPUT_0000.h5, ... of N input files each")
+    add("--overwrite", action="store_true", help="start OUTPUT afresh instead of appending")
+    add(
+        "--on_error",
+        choices=["skip", "stop"],
+        default="skip",
+        help="what an unreadable input does: leave it out, or end the run (default: skip)",
+    )
+    add(
+        "--on_truncated",
+        choices=["refuse", "keep"],
+        default="refuse",
+        help="what an input that ends early does: it is left out, or its whole events are kept (default: refuse)",
+    )
+    add("--debug", action="store_true", help="log at debug level, and show tracebacks")
+    add("--version", action="version", version=f"image_extractor {__version__}")
+    return parser
+
+
+def _seed(text):
+    number = not_negative(text)
+    if number >= 2**63:
+        raise argparse.ArgumentTypeError(f"{text}: must be below 2**63")
+    return number
+
+
+def _fractions(text):
+    try:
+        numbers = [float(piece) for piece in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not (1 <= len(numbers) <= 3 and all(number > 0 for number in numbers) and abs(sum(numbers) - 1) <= 1e-6):
+        message = f"{text}: must be up to three fractions that add up to 1, such as {DEFAULT_SPLIT}"
+        if not numbers:  # --split without fractions has taken the argument behind it
+            message += "; write --split=..., or --split after the other arguments"
+        elif len(numbers) > 3:
+            message += f"; {len(numbers)} are too many"
+        elif min(numbers) <= 0:
+            message += "; each must be above 0"
+        elif math.isfinite(sum(numbers)):
+            message += f", not to {sum(numbers):.6g}"
+        raise argparse.ArgumentTypeError(message)
+    return dict(zip(("Training", "Validation", "Test"), numbers, strict=False))
+
+
+def _n_cores():
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _fail(message, code, debug):
+    for line in str(message).splitlines():
+        log.error("%s", line)
+    if debug and isinstance(message, BaseException):
+        log.error("traceback:", exc_info=message)
+    return code
+
+
+# -- the run --------------------------------------------------------------------------------------
+
+
+def _convert(options, command_line):
+    if options.cuts and options.bins_cuts_dict and options.cuts != options.bins_cuts_dict:
+        raise ConfigError(f"two dictionaries are given, {options.cuts} and {options.bins_cuts_dict}: give one")
+    files = find_files(options.path)
+    _check_output(Path(options.output), options.files_per_output)
+    from ..batch import many_files
+    from ..image_extractor import ImageExtractor
+
+    extractor = ImageExtractor.from_config(options.output, options.bins_cuts_dict or options.cuts, options.config)
+    start = time.monotonic()
+    with _executor(options) as executor, display(many_files.Progress, files) as progress:
+        report = many_files.convert_files(
+            extractor.converter,
+            extractor.output_path,
+            files,
+            max_events=options.max_events,
+            jobs=options.jobs,
+            executor=executor,
+            files_per_output=options.files_per_output,
+            seed=options.seed if options.shuffle else None,
+            split=options.split,
+            overwrite=options.overwrite,
+            on_error=options.on_error,
+            on_truncated=options.on_truncated,
+            command_line=command_line,
+            progress=progress,
+        )
+    _print(summary(report, options.output, time.monotonic() - start))
+    for run in report.failed:
+        log.error("%s", run["reason"])
+    reason = "" if report.failed or report.outputs else nothing_written(report, extractor.settings)
+    if reason:
+        raise InputError(f"{options.path}: {reason}: nothing is written")
+    _warn_of_wrong_dictionary(report, options)
+    return SOME_FAILED if report.failed else OK
+
+
+def _print(text):
+    """Write to stdout; what becomes of that changes nothing: the run is done."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, AttributeError) as err:  # closed, it is None
+        log.warning("the summary can't be printed: %s", getattr(err, "strerror", None) or "stdout is closed")
+
+
+def _warn_of_wrong_dictionary(report, options):
+    """Say so if a dictionary has no event of all that were read: it may be that of other runs."""
+    written = [run for run in report.runs if run["status"] == "written" and run["events_read"]]
+    if written and all(run.get("dropped_not_in_dictionary") == run["events_read"] for run in written):
+        log.warning(
+            "%s has no event of %s, which will not be converted again: "
+            "if it is the wrong dictionary, start afresh with the right one and --overwrite",
+            options.bins_cuts_dict or options.cuts,
+            plural(len(written), "file"),
+        )
+
+
+def _executor(options):
+    """Return what takes the tasks, as a context manager: the client of a dask cluster, or None."""
+    if options.scheduler is None:
+        return contextlib.nullcontext()
+    from ..workers.dask_engine import connect
+
+    return connect(options.scheduler, options.jobs)
+
+
+def _check_output(output, is_numbered):
+    folder = output.absolute().parent
+    if not folder.is_dir():
+        raise ConfigError(f"{output}: its folder {folder} does not exist: make it first")
+    if output.is_dir():
+        raise ConfigError(f"{output}: is a folder; OUTPUT is the HDF5 file to write")
+    if not os.access(folder, os.W_OK):
+        raise ConfigError(f"{output}: its folder {folder} is not writable")
+    if not output.is_file() or is_hdf5(output):
+        return
+    is_input = may_be_simtel(output)  # the shell made OUTPUT of a wildcard that matches two files
+    if is_input or not is_numbered:
+        hint = " (put a wildcard in quotes)" if is_input else ""
+        raise ConfigError(f"{output}: not an HDF5 file, and left as it is: choose another OUTPUT{hint}")

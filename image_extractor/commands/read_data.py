@@ -1,0 +1,59 @@
+"""The command read_data.py: what is in a dataset."""
+
+import sys
+
+from ..errors import DatasetError
+from ..input_files import find_all
+from ..terminal.arguments import Parser, positive
+from ..terminal.one_line_errors import one_line_errors
+from ..terminal.text_table import plural
+from ..viewing.dataset_report import first_rows, summary
+
+
+def main(arguments=None):
+    """Run the command read_data.py; returns the exit code."""
+    parser = Parser(prog="read_data.py", description="Show what is in a dataset, or verify it.")
+    parser.add_argument(
+        "datasets", metavar="DATASET", nargs="+", help="HDF5 files that image_extractor.py wrote, or wildcards"
+    )
+    parser.add_argument("--events", metavar="N", type=positive, help="print the first N rows of each Events table")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="verify that rows, images, bins and counts agree; exit code 1, and a line each, where they do not",
+    )
+    options = parser.parse_args(arguments)
+    return one_line_errors(_run, options)
+
+
+def _run(options):
+    code = 0
+    for number, path in enumerate(find_all(options.datasets)):
+        sys.stdout.write("\n" if number and not options.check else "")
+        try:
+            code |= _show(path, options)
+        except DatasetError as err:  # others may be sound
+            sys.stderr.write(f"{err}\n")
+            code = 1
+    return code
+
+
+def _show(path, options):
+    if options.check:
+        return _run_check(path)
+    sys.stdout.write(first_rows(path, options.events) if options.events else summary(path))
+    return 0
+
+
+def _run_check(path):
+    from ..viewing.dataset_check import check, n_not_finite
+
+    problems, n_events, n_images = check(path)
+    for problem in problems:
+        sys.stdout.write(f"{path}: {problem}\n")
+    if problems:
+        return 1
+    n_pixels = n_not_finite(path)
+    others = f"; not finite, as their runs say: {plural(n_pixels, 'pixel')}" if n_pixels else ""
+    sys.stdout.write(f"{path}: all is well: {plural(n_events, 'event')}, {plural(n_images, 'image')}{others}\n")
+    return 0

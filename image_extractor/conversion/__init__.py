@@ -1,0 +1,1 @@
+"""One file in, a part out."""

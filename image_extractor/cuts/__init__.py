@@ -1,0 +1,1 @@
+"""The bins_cuts_dict, and what makes one."""

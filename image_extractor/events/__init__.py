@@ -1,0 +1,1 @@
+"""What tells events, showers and telescopes apart; nothing here knows files."""

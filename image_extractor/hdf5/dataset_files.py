@@ -1,0 +1,153 @@
+"""Opening HDF5 files that nobody vouches for: nothing in them is unpickled, and what is damaged is said in one line."""
+
+import contextlib
+import errno
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import tables
+
+from ..errors import DamagedDatasetError, DatasetError, one_line
+from ..input_files import why_no_file
+from . import schema
+from .verification import Ledger
+
+#: Bytes of chunks that HDF5 keeps of every table and array of an open file.
+CHUNK_CACHE_BYTES = 1 << 18
+
+
+@contextlib.contextmanager
+def damage(path):
+    """Raise whatever a damaged dataset makes PyTables raise on reading as one DatasetError that names the file."""
+    try:
+        yield
+    except DatasetError:
+        raise
+    except MemoryError as err:
+        raise DamagedDatasetError(path, "damaged: it asks for more memory than there is") from err
+    except (tables.HDF5ExtError, tables.NodeError, OSError, ValueError, TypeError, LookupError, AttributeError) as err:
+        reason = one_line(err) if not isinstance(err, tables.HDF5ExtError) else "HDF5 can't read it"
+        raise DamagedDatasetError(path, f"damaged, or not a whole image_extractor dataset: {reason}") from err
+
+
+@contextlib.contextmanager
+def hdf5_errors(path):
+    """Raise what HDF5 could not do as an OSError, in one line that names the file."""
+    try:
+        yield
+    except tables.HDF5ExtError as err:
+        found = re.findall(r"errno = (\d+)", " ".join(str(entry[-1]) for entry in err.h5backtrace or ()))
+        number = int(found[0]) if found else errno.EIO
+        raise OSError(number, os.strerror(number), str(path)) from err
+    except OSError as err:
+        if err.filename is not None or err.errno is None:
+            raise
+        raise OSError(err.errno, err.strerror, str(path)) from err
+
+
+class _PlainMixin:
+    """Attributes of untrusted files: PyTables would unpickle whatever looks like a pickle, and so run its code."""
+
+    def _g_list_attr(self, node):
+        are_left_out = isinstance(node._v_file, _RowsFile) and node._v_pathname != "/"
+        return [] if are_left_out else super()._g_list_attr(node)
+
+    def _g_getattr(self, node, name):
+        value = super()._g_getattr(node, name)
+        looks_pickled = isinstance(value, np.bytes_) and value.endswith(b".")
+        return bytes(value) if looks_pickled and isinstance(node._v_file, PlainFile) else value
+
+
+for owner in (tables.Node, tables.node.NotLoggedMixin):  # for the files below alone; others are as ever
+    owner._AttributeSet = type("_PlainAttributeSet", (_PlainMixin, owner._AttributeSet), {})
+
+
+class FileName(str):
+    """A file name that PyTables hands to HDF5 as it is; it would put ? in the place of bytes that are not UTF-8."""
+
+    def encode(self, *_):
+        """Return the bytes that the file system has."""
+        return os.fsencode(str(self))
+
+
+class PlainFile(tables.File):
+    """An HDF5 file of which nothing is ever unpickled."""
+
+    def __init__(self, path, mode="r", **options):
+        # PyTables would keep 16 MB of chunks of every array, which are never asked for again
+        try:
+            super().__init__(FileName(path), mode, **({"chunk_cache_size": CHUNK_CACHE_BYTES} | options))
+        except BaseException:
+            self._forget()
+            raise
+
+    def _forget(self):
+        """Let go of a file that was only opened half: PyTables would fail to close it at exit, with a traceback."""
+        if self in tables.file._open_files.handlers:
+            tables.file._open_files.remove(self)
+            for root in self._node_manager.registry.values():
+                vars(root)["_v_isopen"] = False
+            with contextlib.suppress(tables.HDF5ExtError):
+                self._close_file()
+
+
+class _RowsFile(PlainFile):
+    """A file of whose attributes only the root's are read: PyTables takes longer for others than to open the nodes."""
+
+    def __init__(self, path, mode="r"):
+        super().__init__(path, mode, pytables_sys_attrs=False)
+
+
+class NewFile(PlainFile):
+    """A file that notes what is written to it."""
+
+    def __init__(self, path):
+        super().__init__(str(path), "w")
+        self.ledger = Ledger()
+
+
+def open_file(path, mode="r", kind=PlainFile):
+    """Open an HDF5 file; one that is truncated, locked or no HDF5 file raises DatasetError in one line."""
+    try:
+        return kind(str(path), mode)
+    except (tables.HDF5ExtError, OSError) as err:
+        if mode != "r":
+            with hdf5_errors(path):
+                raise
+        raise DatasetError(f"{path}: {why_no_file(path) if Path(path).is_dir() else _why_unreadable(err)}") from err
+
+
+def _why_unreadable(err):
+    if isinstance(err, FileNotFoundError):
+        return "no such file"
+    trace = str(getattr(err, "h5backtrace", ""))
+    return "another process has it open for writing" if "unable to lock" in trace else "not a readable HDF5 file"
+
+
+def open_dataset(path, rows_only=False):
+    """Open a dataset of this package for reading; with `rows_only` soon, but attributes are the root's alone.
+
+    Raises
+    ------
+    DatasetError
+        If it is not one, or of a newer format.
+    """
+    file = open_file(path, kind=_RowsFile if rows_only else PlainFile)
+    try:
+        with damage(path):
+            _check_format(file, path)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _check_format(file, path):
+    attributes = file.root._v_attrs
+    found = re.fullmatch(r"(\d+)\.\d+", str(getattr(attributes, "format_version", "")))
+    if str(getattr(attributes, "format", None)) != schema.FORMAT_NAME or found is None:
+        raise DatasetError(f"{path}: not an image_extractor dataset")
+    if int(found[1]) > int(schema.FORMAT_VERSION.split(".")[0]):
+        raise DatasetError(f"{path}: format {found[0]} is newer than {schema.FORMAT_VERSION}; update image_extractor")

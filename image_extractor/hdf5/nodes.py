@@ -1,0 +1,212 @@
+"""Tables and arrays as this package makes and finds them: chunks, compression, attributes, blocks of rows."""
+
+import os
+import warnings
+
+import numpy as np
+import tables
+
+from ..errors import DamagedDatasetError, DatasetError
+from ..terminal.text_table import printable
+from . import schema
+from .dataset_files import NewFile, damage
+from .verification import write_chunks
+
+#: A chunk is what is compressed, and read, at once: so many bytes of a table's rows, but one image. Trainings read
+#: images at random, and chunks of one image are merged as they are. See compression_benchmark.py.
+CHUNK_BYTES = 1 << 16
+IMAGES_PER_CHUNK = 1
+
+
+#: Bytes of images that are copied at once.
+COPY_BYTES = 64 << 20
+
+#: HDF5 looks through all chunks of an array for where one is: where there are more, images are compressed anew.
+MAX_LOOKUPS = 5000
+
+#: What lies uncompressed is in chunks as large as this, where the final size is known: readers map it into memory.
+#: HDF5 admits chunks below 4 GiB.
+PLAIN_CHUNK_BYTES = 1 << 29
+
+
+COMPRESSORS = {"zstd": ("blosc:zstd", 1), "lz4": ("blosc:lz4", 5), "zlib": ("zlib", 4), "none": (None, 0)}
+
+
+def filters(compression):
+    """Return the PyTables filters of an [output] compression."""
+    library, level = COMPRESSORS[compression]
+    return tables.Filters(complevel=level, complib=library, shuffle=True) if level else tables.Filters(complevel=0)
+
+
+def rows_of(n_bytes, row_size):
+    """Return how many rows of `row_size` bytes fill n_bytes, at least one."""
+    return max(1, n_bytes // max(row_size, 1))
+
+
+def chunk_rows(row_size, filters, n_rows=0):
+    """Return the rows of a chunk; `n_rows` is the final number of rows, 0 if it is not known."""
+    if filters.complevel or not n_rows:
+        return rows_of(CHUNK_BYTES, row_size)
+    n_chunks = -(-n_rows * row_size // PLAIN_CHUNK_BYTES)
+    return -(-n_rows // n_chunks)  # equal chunks leave no room unused
+
+
+def create_table(file, where, name, dtype, filters, attributes, n_rows=0):
+    """Create a table of a structured dtype, with its attributes; `n_rows` as for :func:`chunk_rows`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", tables.PerformanceWarning)  # rows of `all` storage are large on purpose
+        table = file.create_table(
+            where,
+            name,
+            description=dtype,
+            filters=filters,
+            chunkshape=(chunk_rows(dtype.itemsize, filters, n_rows),),
+            createparents=True,
+        )
+    set_attributes(table, attributes)
+    return table
+
+
+def create_image_array(file, where, name, dtype, shape, filters, attributes, n_images=0, chunk=IMAGES_PER_CHUNK):
+    """Create the growing array (0, *shape) of a telescope's images.
+
+    `chunk` images are a chunk; uncompressed, where the final number `n_images` is known, as for :func:`chunk_rows`.
+    """
+    if n_images and not filters.complevel:
+        chunk = chunk_rows(np.dtype(dtype).itemsize * int(np.prod(shape)), filters, n_images)
+    array = file.create_earray(
+        where,
+        name,
+        atom=tables.Atom.from_dtype(np.dtype(dtype)),
+        shape=(0, *shape),
+        chunkshape=(chunk, *shape),
+        filters=filters,
+        createparents=True,
+    )
+    set_attributes(array, attributes)
+    return array
+
+
+def copy_images(source, target):
+    """Append the images of an array to another of the same shape; as they are stored, if both are stored alike."""
+    one_per_chunk = source.chunkshape == target.chunkshape == (1, *source.shape[1:])
+    as_stored = one_per_chunk and source.nrows <= MAX_LOOKUPS and _stored_alike(source, target)
+    step = rows_of(COPY_BYTES, source.rowsize)
+    for row in range(0, source.nrows, step):
+        with damage(source._v_file.filename):
+            images = source[row : row + step]
+            chunks = _chunks(source, row, len(images)) if as_stored else None
+        if as_stored:
+            _append_chunks(target, chunks, images)
+        else:
+            append(target, images)
+
+
+def _chunks(source, row, n_rows):
+    """Return chunks of one image each as they are stored: list of (bytes, filter mask).
+
+    They are read past HDF5, which would look for each of them once more.
+    """
+    rest, descriptor = (0,) * (source.ndim - 1), source._v_file.fileno()
+    places = [source.chunk_info((number, *rest)) for number in range(row, row + n_rows)]
+    return [(os.pread(descriptor, place.size, place.offset), place.filter_mask) for place in places]
+
+
+def _append_chunks(target, chunks, images):
+    """Append chunks, which hold these images."""
+    first = target.nrows
+    target.truncate(first + len(images))
+    if isinstance(target._v_file, NewFile):
+        target._v_file.ledger.write_chunks(target, first, chunks, images)
+    else:
+        write_chunks(target, first, chunks)
+
+
+def _stored_alike(source, target):
+    return str(source.filters) == str(target.filters) and source.dtype == target.dtype
+
+
+def blocks(node, start=0, stop=None):
+    """Yield the rows of a table or array in blocks of COPY_BYTES."""
+    stop = node.nrows if stop is None else stop
+    step = rows_of(COPY_BYTES, node.rowsize)
+    for first in range(start, stop, step):
+        with damage(node._v_file.filename):
+            rows = node[first : min(first + step, stop)]
+        yield rows
+
+
+def set_attributes(node, attributes):
+    """Set attributes of plain types; others would be pickled."""
+    for name, value in attributes.items():
+        if not isinstance(value, str | bool | int | float | np.ndarray | np.generic):
+            raise TypeError(f"attribute {name}: {type(value).__name__} would be pickled")
+        node._v_attrs[name] = printable(value) if isinstance(value, str) else value  # HDF5's text is UTF-8
+
+
+def user_attributes(node):
+    """Return the attributes of a node that are not HDF5's or PyTables' own; raise DatasetError for a pickle."""
+    with damage(node._v_file.filename):
+        attributes = {name: node._v_attrs[name] for name in node._v_attrs._f_list("user")}
+    for name, value in attributes.items():
+        if isinstance(value, bytes) and not isinstance(value, np.generic):
+            where = f"{node._v_file.filename}: {node._v_pathname}"
+            raise DatasetError(f"{where}: its attribute {name} is a Python object, which is not read")
+    return attributes
+
+
+def append(node, rows):
+    """Append rows to a table or array; those of a file under :func:`replacing` are compared when it is complete."""
+    if isinstance(node._v_file, NewFile):
+        node._v_file.ledger.append(node, rows)
+    else:
+        node.append(rows)
+
+
+def check_kinds(file):
+    """Raise DatasetError unless tables are there, and are tables: other nodes could hold Python objects.
+
+    Of mapped storage, every telescope must have its array of images.
+    """
+    nodes = [file.root[schema.TEL_TABLE], file.root[schema.RUN_TABLE]]
+    for group in events_groups(file):
+        found = events_tables(group).values()
+        if not found:
+            raise DamagedDatasetError(file.filename, f"damaged: {group._v_pathname} has no {schema.EVENTS}")
+        nodes += found
+    for node in nodes:
+        if not isinstance(node, tables.Table):
+            raise DatasetError(f"{file.filename}: {node._v_pathname} is no table")
+    for group in events_groups(file):
+        if any("tel_map" in table.colnames for table in events_tables(group).values()):
+            missing = set(file.root[schema.TEL_TABLE].col("tel_id").tolist()) - set(image_arrays(group))
+            if missing:
+                damage = f"damaged: {group._v_pathname}: the images of telescope {min(missing)} are missing"
+                raise DamagedDatasetError(file.filename, damage)
+
+
+def leaf(file, group, name, kind, n_rows=None):
+    """Return a table or array of a file; raise DatasetError unless it is there and has (if given) so many rows."""
+    with damage(file.filename):
+        node = file.get_node(group, name)
+        if not isinstance(node, kind) or n_rows not in (None, node.nrows):
+            rows = "" if n_rows is None else f" of {n_rows} rows"
+            raise DamagedDatasetError(file.filename, f"damaged: {node._v_pathname} is no {kind.__name__}{rows}")
+    return node
+
+
+def events_groups(file):
+    """Return the groups that hold Events tables: /E0, /E1, ... or the root."""
+    bins = {node._v_name[1:]: node for node in file.root._f_iter_nodes("Group") if node._v_name[0] == "E"}
+    return [bins[number] for number in sorted(filter(str.isdigit, bins), key=int)] or [file.root]
+
+
+def events_tables(group):
+    """Return {name: table} of the Events tables of a group, in the order Events, Training, Validation, Test."""
+    return {name: group._f_get_child(name) for name in schema.EVENTS_TABLES if name in group}
+
+
+def image_arrays(group):
+    """Return {tel_id: array} of the image arrays of a group; empty in `all` storage."""
+    nodes = {node._v_name: node for node in group._f_iter_nodes("Array") if node._v_name[:1] == "T"}
+    return {int(name[1:]): node for name, node in nodes.items() if name[1:].isdigit()}

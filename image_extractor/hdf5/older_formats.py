@@ -1,0 +1,157 @@
+"""What datasets of older formats lack, filled in: tables and rows as the present format has them.
+
+Format 1.0 has no run_index: a row is known by its run number and primary, where no two runs have both alike.
+"""
+
+import numpy as np
+
+from .. import core_positions
+from ..errors import DatasetError
+from . import schema
+
+#: Of a number that an older format does not tell.
+UNKNOWN = -1
+
+RUN_DEFAULTS = {
+    "complete": 1,  # an input that was cut was refused
+    **dict.fromkeys(
+        (
+            "negative_pixels",
+            "negative_time_pixels",
+            "not_finite_pixels",
+            "max_events",
+            "showers_read",
+            "uses_read",
+            "tracking_mode",
+        ),
+        UNKNOWN,
+    ),
+    "core_pos_mode": core_positions.CORE_UNKNOWN,
+}
+TEL_DEFAULTS = {"effective_focal_length": np.nan, "mirror_area": np.nan}
+
+
+def run_table(rows):
+    """Return rows of Run_Table with all columns of the present format."""
+    return _completed(rows, schema.dtype(schema.RUN_COLUMNS), RUN_DEFAULTS)
+
+
+def tel_table(rows):
+    """Return rows of Tel_Table with all columns of the present format."""
+    found = _completed(rows, schema.dtype(schema.TEL_COLUMNS), TEL_DEFAULTS)
+    if "pointing" not in rows.dtype.names:
+        found["pointing"] = np.nan
+    return found
+
+
+def _completed(rows, dtype, defaults):
+    if rows.dtype == dtype:
+        return rows
+    found = np.zeros(rows.shape, dtype)
+    for name in dtype.names:
+        if name in rows.dtype.names:
+            found[name] = rows[name]
+        elif name in defaults:
+            found[name] = defaults[name]
+    return found
+
+
+def event_columns(file, columns=schema.EVENT_COLUMNS):
+    """Return, of columns of Events of the present format, those that a dataset has, with the types in it."""
+    if schema.has_run_index(file):
+        return columns
+    kinds = {"alt": "<f4", "az": "<f4"}
+    return [(name, kinds.get(name, kind), *rest) for name, kind, *rest in columns if name != "run_index"]
+
+
+def run_index(rows, runs):
+    """Return the row of Run_Table of each event, int array (n,); UNKNOWN where an older format leaves it open.
+
+    rows : structured array, rows of Events
+    runs : structured array, Run_Table
+    """
+    if "run_index" in rows.dtype.names:
+        return rows["run_index"]
+    found = np.full(len(rows), UNKNOWN, np.int32)
+    for number, primary in np.unique(runs[["run_number", "primary"]]).tolist():
+        places = np.flatnonzero((runs["run_number"] == number) & (runs["primary"] == primary))
+        if len(places) == 1:
+            found[(rows["run_number"] == number) & (rows["gamma_hadron_label"] == primary)] = places[0]
+    return found
+
+
+class EventRows:
+    """Rows of Events of a source as the present format has them, for a file that holds those of several sources.
+
+    Parameters
+    ----------
+    path : str
+        The source, for messages.
+    runs : structured array
+        Its Run_Table.
+    first_run : int
+        Row of the new Run_Table where its runs begin.
+    dtype : numpy.dtype
+        Of the new rows, see :func:`event_dtype`.
+    """
+
+    def __init__(self, path, runs, first_run, dtype):
+        self._path, self._runs, self._first_run, self._dtype = path, runs, first_run, dtype
+
+    def __call__(self, rows):
+        """Return them; `rows` may be changed.
+
+        Raises
+        ------
+        DatasetError
+            If it can't be told of which run an event is.
+        """
+        index = run_index(rows, self._runs)
+        if len(index) and not 0 <= index.min() <= index.max() < len(self._runs):
+            raise DatasetError(self._reason(index))
+        if rows.dtype != self._dtype:
+            rows = self._converted(rows, index)
+        rows["run_index"] = index + self._first_run
+        return rows
+
+    def _reason(self, index):
+        if (index == UNKNOWN).any():
+            return (
+                f"{self._path}: made by an older version, which does not tell runs of one number and primary apart: "
+                "convert its inputs again"
+            )
+        return f"{self._path}: damaged: events point to runs that are not there"
+
+    def _converted(self, rows, index):
+        found = np.zeros(rows.shape, self._dtype)
+        for name in self._dtype.names:
+            if name in rows.dtype.names:
+                found[name] = rows[name]
+            elif name == schema.TEL_POINTING:
+                found[name] = self._pointings(rows, self._runs[index])
+        return found
+
+    @staticmethod
+    def _pointings(rows, runs):
+        """Return the pointing of each telescope that has an image: its run's, NaN where an older format leaves it open.
+
+        returns : float array (n, n_tel, 2)
+        """
+        has_image = rows["tel_map"] >= 0 if "tel_map" in rows.dtype.names else rows["trig_list"] != 0
+        known = has_image & (runs["tracking_mode"] != UNKNOWN)[:, np.newaxis]
+        pointing = np.stack([runs["pointing_az"], runs["pointing_alt"]], axis=-1)
+        return np.where(known[..., np.newaxis], pointing[:, np.newaxis], np.nan)
+
+
+def event_dtype(dtype, n_tel, own_pointings):
+    """Return the dtype of rows of Events in the present format, made of that of a source.
+
+    n_tel : telescopes
+    own_pointings : whether there is a column tel_pointing
+    """
+    present, label = schema.dtype(schema.EVENT_COLUMNS), schema.RECON_LABEL[0]
+    scalars = [(name, present[name]) for name in present.names]
+    scalars += [(label, dtype[label])] if label in dtype.names else []
+    pointing = [(schema.TEL_POINTING, ("<f8", (n_tel, 2)))] if own_pointings else []
+    known = {*(name for name, _ in scalars), schema.TEL_POINTING}
+    return np.dtype([*scalars, *pointing, *((name, dtype[name]) for name in dtype.names if name not in known)])

@@ -1,0 +1,186 @@
+"""Rows of HDF5 tables and arrays as NumPy arrays: memory-mapped where they lie uncompressed, else read in blocks."""
+
+import itertools
+import os
+import weakref
+
+import numpy as np
+
+from ..errors import DatasetError, one_line
+from . import dataset_files, nodes
+
+#: Bytes that are read from a compressed table or array at once.
+BLOCK_BYTES = 8 << 20
+
+#: HDF5 looks through the whole index to tell where one chunk lies, so many small ones are not looked up.
+MAX_CHUNKS = 2000
+
+
+class OpenFiles:
+    """Dataset files, opened at first use and anew in every process.
+
+    A file must be the one that it was when the samples were looked up: its identity is checked.
+
+    Parameters
+    ----------
+    paths : list of str
+    """
+
+    def __init__(self, paths):
+        self._identity = {path: _identity(path) for path in paths}
+        self._reset()
+
+    def _reset(self):
+        self._process = os.getpid()
+        self._files, self._rows, self._maps = {}, {}, {}
+        # PyTables complains of files that are open at exit; this runs before
+        self._finalizer = weakref.finalize(self, _close, self._files, self._process)
+
+    def __getstate__(self):
+        return {"_identity": self._identity}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        self._reset()
+
+    def rows(self, path, node_path):
+        """Return the :class:`StoredRows` of a table or array."""
+        if self._process != os.getpid():  # a fork: what the parent opened is the parent's
+            self._finalizer.detach()
+            self._reset()
+        key = path, node_path
+        if key not in self._rows:
+            self._rows[key] = self._make(path, self._file(path).get_node(node_path))
+        return self._rows[key]
+
+    def _file(self, path):
+        if path not in self._files:
+            if _identity(path) != self._identity[path]:
+                raise DatasetError(f"{path}: has changed since this dataset was opened: open it anew")
+            self._files[path] = dataset_files.open_dataset(path)
+        return self._files[path]
+
+    def _make(self, path, node):
+        chunks = chunk_offsets(node)
+        if chunks is None:
+            return StoredRows(node)
+        if path not in self._maps:
+            self._maps[path] = np.memmap(path, mode="r")
+        return MappedRows(node, self._maps[path], chunks)
+
+    def close(self):
+        """Close what is open; it opens again when it is needed."""
+        self._rows.clear()
+        self._maps.clear()
+        _close(self._files, self._process)
+
+
+def _identity(path):
+    try:
+        status = os.stat(path)  # noqa: PTH116, strings and paths alike
+    except OSError as err:
+        raise DatasetError(f"{path}: {(err.strerror or one_line(err)).lower()}") from err
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _close(files, process):
+    if os.getpid() == process:
+        for file in files.values():
+            file.close()
+    files.clear()
+
+
+def row_dtype(node):
+    """Return the dtype of one row of a table, or of an array as a subarray dtype."""
+    return node.dtype if hasattr(node, "colnames") else np.dtype((node.dtype, node.shape[1:]))
+
+
+def chunk_offsets(node):
+    """Return where in the file each chunk of rows of a table or array begins, None where they can't be mapped."""
+    n_rows, per_chunk = node.shape[0], node.chunkshape[0] if node.chunkshape else 0
+    n_chunks = -(-n_rows // per_chunk) if per_chunk else 0
+    contiguous_rows = tuple(node.chunkshape or ())[1:] == tuple(node.shape)[1:]
+    if node.filters.complevel or node.filters.fletcher32 or not 0 < n_chunks <= MAX_CHUNKS or not contiguous_rows:
+        return None
+    if node.byteorder not in ("little", "irrelevant") or not np.little_endian or not hasattr(node, "chunk_info"):
+        return None
+    rest = (0,) * (len(node.shape) - 1)
+    offsets = [node.chunk_info((first, *rest)).offset for first in range(0, n_rows, per_chunk)]
+    return None if None in offsets else offsets
+
+
+class MappedRows:
+    """Rows that lie uncompressed in the file, as arrays on a memory map of it.
+
+    Attributes
+    ----------
+    n_rows : int
+    dtype : numpy.dtype
+        Of one row.
+    """
+
+    def __init__(self, node, file_map, offsets):
+        self.n_rows, self.dtype, self._per_chunk = node.shape[0], row_dtype(node), node.chunkshape[0]
+        kind, shape = self.dtype.subdtype or (self.dtype, ())
+        sizes = [min(self._per_chunk, self.n_rows - first) for first in range(0, self.n_rows, self._per_chunk)]
+        self._chunks = [
+            np.ndarray((size, *shape), kind, file_map, offset) for size, offset in zip(sizes, offsets, strict=True)
+        ]
+
+    def blocks(self, rows):
+        """Yield (positions, block, first) that together hold given rows, nothing else being promised of a block.
+
+        rows : int array, ascending; duplicates are allowed
+        positions : slice of `rows`; block : array whose row 0 is row `first`
+        """
+        if len(self._chunks) == 1:
+            yield slice(0, len(rows)), self._chunks[0], 0
+            return
+        for part in runs(rows // self._per_chunk):
+            chunk = int(rows[part.start]) // self._per_chunk
+            yield part, self._chunks[chunk], chunk * self._per_chunk
+
+    def all_blocks(self):
+        """Yield (first row, block) over all rows."""
+        for chunk, block in enumerate(self._chunks):
+            step = nodes.rows_of(BLOCK_BYTES, self.dtype.itemsize)
+            for first in range(0, len(block), step):
+                yield chunk * self._per_chunk + first, block[first : first + step]
+
+
+class StoredRows:
+    """Rows that PyTables reads (and decompresses), as :class:`MappedRows`."""
+
+    def __init__(self, node):
+        self._node, self.n_rows, self.dtype = node, node.shape[0], row_dtype(node)
+        self._path = node._v_file.filename
+        self._per_chunk = node.chunkshape[0] if node.chunkshape else 1
+        self._step = nodes.rows_of(BLOCK_BYTES, self.dtype.itemsize)
+
+    def blocks(self, rows):
+        """As :meth:`MappedRows.blocks`: rows of the same or of neighbouring chunks are read together."""
+        chunks = rows // self._per_chunk
+        for part in runs(np.cumsum(np.diff(chunks, prepend=chunks[:1]) > 1)):
+            start = part.start
+            while start < part.stop:
+                first = int(rows[start])
+                stop = start + int(np.searchsorted(rows[start : part.stop], first + self._step))
+                yield slice(start, stop), self._read(first, int(rows[stop - 1]) + 1), first
+                start = stop
+
+    def all_blocks(self):
+        """Yield (first row, block) over all rows."""
+        for first in range(0, self.n_rows, self._step):
+            yield first, self._read(first, first + self._step)
+
+    def _read(self, first, stop):
+        with dataset_files.damage(self._path):
+            return self._node.read(first, stop)
+
+
+def runs(values):
+    """Yield slices of equal neighbours in an array."""
+    edges = np.flatnonzero(np.diff(values)) + 1
+    bounds = [0, *edges.tolist(), len(values)] if len(values) else []
+    for start, stop in itertools.pairwise(bounds):
+        yield slice(start, stop)

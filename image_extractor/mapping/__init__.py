@@ -1,0 +1,1 @@
+"""Pixels of cameras to arrays: pure functions."""

@@ -1,0 +1,1 @@
+"""What people see of commands: arguments, log lines, tables, errors."""

@@ -1,0 +1,1 @@
+"""Samples, batches and weights of datasets for frameworks."""

@@ -1,0 +1,347 @@
+"""Which samples a dataset has: events and images of chosen tables, telescopes and energy bins, by row numbers."""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from ..errors import DatasetError, MissingNameError
+from ..hdf5 import dataset_files, nodes, older_formats, schema
+from ..telescopes import TYPES, normalised
+from .stored_images import image_shape
+
+#: Attributes of images that must agree among the files of one dataset.
+COMMON = ("image_mode", "mapping", "scale_factor")
+
+#: Scalar columns of Events that are kept in memory: 64 bytes an event; run_index is the row of all files' runs.
+LABELS = [(name, kind) for name, kind, *_ in schema.EVENT_COLUMNS] + [("energy_bin", "<i4")]
+
+
+@dataclass
+class Source:
+    """The Events table of one energy bin of one file.
+
+    Attributes
+    ----------
+    path, group, table : str
+        File, path of the group in it, name of the table.
+    tel_ids : list of int
+        The chosen telescopes.
+    positions : int array
+        Their rows in Tel_Table.
+    first_tel : int
+        The first of them among the telescopes of the dataset.
+    energy_bin : int
+        -1 where the table holds all bins.
+    mapped : bool
+        Whether images are in arrays of their own.
+    attributes : dict
+        Of the images: dtype, dim_order, scales, ...
+    runs : structured array
+        Run_Table of the file.
+    first_run : int
+        The first of them among the runs of the dataset.
+    """
+
+    path: str
+    group: str
+    table: str
+    tel_ids: list
+    positions: np.ndarray
+    first_tel: int
+    energy_bin: int
+    mapped: bool
+    attributes: dict
+    runs: np.ndarray = None
+    first_run: int = 0
+
+    @property
+    def table_path(self):
+        """Path of the Events table in the file."""
+        return f"{self.group.rstrip('/')}/{self.table}"
+
+    def image_path(self, tel_id):
+        """Path of a telescope's image array in the file (`mapped` storage)."""
+        return f"{self.group.rstrip('/')}/{schema.image_name(tel_id)}"
+
+
+@dataclass
+class SampleIndex:
+    """All samples of a dataset.
+
+    Attributes
+    ----------
+    sources : list of Source
+    telescopes : structured array
+        Rows of Tel_Table of the chosen telescopes, file after file.
+    runs : structured array
+        Run_Table of all files.
+    events : structured array
+        LABELS of all events of the tables.
+    source, event : int array (n_samples,)
+        Row in `sources` and `events`.
+    tel : int array (n_samples,), None in the event view
+        Row in `telescopes`.
+    row : int array (n_samples,), or (n_samples, n_tel) in the event view
+        Row of the image in its array or table, -1 where a telescope has none.
+    """
+
+    sources: list = field(default_factory=list)
+    telescopes: np.ndarray = None
+    runs: np.ndarray = None
+    events: np.ndarray = None
+    source: np.ndarray = None
+    event: np.ndarray = None
+    tel: np.ndarray = None
+    row: np.ndarray = None
+
+    def select(self, numbers):
+        """Return an index of some of the samples."""
+        chosen = {name: getattr(self, name)[numbers] for name in ("source", "event", "tel", "row")}
+        return replace(self, **chosen)
+
+    def primaries(self):
+        """Return the primary of each sample, int array (n_samples,)."""
+        return self.events["gamma_hadron_label"][self.event]
+
+
+def build(files, paths, table, view, telescopes, bins):
+    """Return the SampleIndex of several files; arguments as those of ImageDataset.
+
+    files : OpenFiles
+    """
+    index, telescope_rows, runs = SampleIndex(), [], []
+    for path in paths:
+        with dataset_files.open_dataset(path) as file:
+            with dataset_files.damage(path):
+                tel_table = older_formats.tel_table(file.root[schema.TEL_TABLE][:])
+                run_table = older_formats.run_table(file.root[schema.RUN_TABLE][:])
+            chosen = choose_telescopes(tel_table, telescopes, path)
+            found = _sources(file, path, table, tel_table, chosen, sum(map(len, telescope_rows)), bins)
+            index.sources += [replace(one, runs=run_table, first_run=sum(map(len, runs))) for one in found]
+        telescope_rows.append(tel_table[chosen])
+        runs.append(run_table)
+    index.telescopes, index.runs = np.concatenate(telescope_rows), np.concatenate(runs)
+    _check_agreement(index.sources)
+    if view == "event":
+        _check_same_telescopes(paths, telescope_rows)
+    parts, events, n_events = [], [], 0
+    for number, source in enumerate(index.sources):
+        with dataset_files.damage(source.path):
+            labels, *samples = _read(files, source, view, bins)
+        samples[0] += n_events
+        parts.append([np.full(len(samples[0]), number, np.int32), *samples])
+        events.append(labels)
+        n_events += len(labels)
+    index.events = np.concatenate(events)
+    index.source, index.event, index.tel, index.row = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return index
+
+
+# -- what is chosen ----------------------------------------------------------------------------------
+
+
+def choose_telescopes(tel_table, telescopes, path):
+    """Return the rows of Tel_Table that are chosen by ids, types, cameras or optics.
+
+    telescopes : None for all, or an id, a word such as 'LST' or 'LST+NectarCam', or several of these
+    """
+    if telescopes is None:
+        return np.arange(len(tel_table))
+    given = [telescopes] if isinstance(telescopes, str | int | np.integer) else list(telescopes)
+    words = [word for item in given for word in (item.split("+") if isinstance(item, str) else [item])]
+    types, cameras, optics = (
+        np.array([normalised(name) for name in tel_table[column].astype("U").tolist()])
+        for column in ("tel_type", "camera", "optics")
+    )
+    chosen = np.zeros(len(tel_table), bool)
+    for word in words:
+        if isinstance(word, str):
+            name = normalised(word)
+            found = (types == name) | (cameras == name) | ((optics == name) & (word.upper() not in TYPES))
+        else:
+            found = tel_table["tel_id"] == word
+        if not found.any():
+            ids = tel_table["tel_id"].tolist()
+            names = [np.unique(tel_table[name]).astype("U").tolist() for name in ("tel_type", "camera")]
+            raise MissingNameError(path, "telescope", word, [*names[0], *names[1], *ids])
+        chosen |= found
+    return np.flatnonzero(chosen)
+
+
+def _sources(file, path, table, tel_table, chosen, first_tel, bins):
+    """Return the Sources of one open file."""
+    tel_ids = tel_table["tel_id"][chosen].tolist()
+    sources = []
+    for group in _groups(file, path, bins):
+        node = _events_table(group, table, path)
+        name = group._v_name if group._v_depth else ""
+        mapped = "tel_map" in node.colnames
+        with dataset_files.damage(path):
+            attributes = nodes.user_attributes(node)
+            image = {key: attributes[key] for key in (*COMMON, "dtype", "dim_order", "charge_scale", "time_scale")}
+            image["mapping"] = _mapping(file, tel_table[chosen])
+            shapes = _image_node_shapes(group, node, tel_ids, mapped)
+        image["shape"] = _common_shape(path, tel_table[chosen], shapes)
+        energy_bin = int(name[1:]) if name else -1
+        sources.append(
+            Source(path, group._v_pathname, node._v_name, tel_ids, chosen, first_tel, energy_bin, mapped, image)
+        )
+    return sources
+
+
+def _mapping(file, tel_rows):
+    """Return the mapping of the cameras of some telescopes; several are joined by +."""
+    cameras = file.root[schema.CAMERAS]
+    names = np.unique(tel_rows["camera"]).astype("U").tolist()
+    return "+".join(sorted({str(cameras._f_get_child(name)._v_attrs["mapping"]) for name in names}))
+
+
+def _groups(file, path, bins):
+    groups = nodes.events_groups(file)
+    if bins is None:
+        return groups
+    names = [group._v_name for group in groups] if groups[0]._v_depth else _label_names(file)
+    wanted = bin_names(bins)
+    for name in wanted:
+        if name not in names:
+            raise MissingNameError(path, "energy bin", name, names)
+    return [group for group in groups if not group._v_depth or group._v_name in wanted]
+
+
+def bin_names(bins):
+    """Return the names E0, E1, ... of bins given as numbers or names, one or several."""
+    given = [bins] if isinstance(bins, str | int | np.integer) else bins
+    return [item if isinstance(item, str) else f"E{item}" for item in given]
+
+
+def _label_names(file):
+    return [f"E{label}" for label in range(len(file.root._v_attrs["energy_bin_edges"]) - 1)]
+
+
+def _events_table(group, table, path):
+    tables = nodes.events_tables(group)
+    prefix = f"{schema.EVENTS}_"
+    name = table if table == schema.EVENTS or str(table).startswith(prefix) else f"{prefix}{table}"
+    if name not in tables:
+        raise MissingNameError(path, "table", table, [known.removeprefix(prefix) for known in tables])
+    return tables[name]
+
+
+def _image_node_shapes(group, node, tel_ids, mapped):
+    names = [schema.image_name(tel_id) for tel_id in tel_ids]
+    return [group._f_get_child(name).shape[1:] if mapped else node.dtype[name].shape for name in names]
+
+
+def _common_shape(path, tel_rows, shapes):
+    """Return the stored shape of all images; raise DatasetError if there are several."""
+    if len(set(shapes)) > 1:
+        by_camera = {row["camera"].decode(): shape for row, shape in zip(tel_rows, shapes, strict=True)}
+        listed = ", ".join(f"{camera} {'x'.join(map(str, shape))}" for camera, shape in by_camera.items())
+        raise DatasetError(f"{path}: images of different shapes ({listed}): choose telescopes of one camera")
+    return shapes[0]
+
+
+def _check_agreement(sources):
+    first = sources[0]
+    for source in sources[1:]:
+        for key in COMMON:
+            old, new = first.attributes[key], source.attributes[key]
+            if old != new:
+                raise DatasetError(f"{source.path}: made with {key} = {new}, {first.path} with {old}")
+        old, new = (image_shape(s.attributes) for s in (first, source))
+        if old != new:
+            raise DatasetError(f"{source.path}: images of {new} cells and channels, those of {first.path} have {old}")
+
+
+def _check_same_telescopes(paths, telescope_rows):
+    for path, rows in zip(paths, telescope_rows, strict=True):
+        if rows["tel_id"].tolist() != telescope_rows[0]["tel_id"].tolist():
+            raise DatasetError(f"{path}: other telescopes than {paths[0]}: choose telescopes that both have")
+
+
+# -- reading -----------------------------------------------------------------------------------------
+
+
+def _read(files, source, view, bins):
+    """Return labels of all events of a source, and event, telescope and image row of its samples."""
+    table = files.rows(source.path, source.table_path)
+    labels = np.zeros(table.n_rows, LABELS)
+    finder = _finder(files, source, view)
+    recon = schema.RECON_LABEL[0]
+    wanted = None if bins is None else [int(name[1:]) for name in bin_names(bins)]
+    for first, block in table.all_blocks():
+        rows = labels[first : first + len(block)]
+        for name in rows.dtype.names:
+            if name in block.dtype.names:
+                rows[name] = block[name]
+        run = older_formats.run_index(block, source.runs)
+        rows["run_index"] = np.where(run >= 0, run + source.first_run, older_formats.UNKNOWN)
+        rows["energy_bin"] = block[recon] if recon in block.dtype.names else source.energy_bin
+        has = block["tel_map" if source.mapped else "trig_list"][:, source.positions].astype(np.int32)
+        if not source.mapped:  # the image is in the row itself
+            has = np.where(has > 0, np.arange(first, first + len(block), dtype=np.int32)[:, None], -1)
+        if wanted is not None and source.energy_bin < 0:
+            has[~np.isin(rows["energy_bin"], wanted)] = -1
+        finder.add(first, has)
+    return labels, *finder.samples()
+
+
+def _finder(files, source, view):
+    if view == "event":
+        return _EventSamples(len(source.tel_ids))
+    if source.mapped:
+        n_rows = [files.rows(source.path, source.image_path(tel_id)).n_rows for tel_id in source.tel_ids]
+        return _ArraySamples(n_rows, source.first_tel)
+    return _RowSamples(source.first_tel)
+
+
+class _EventSamples:
+    """Samples of the event view: every event with an image, in the order of the table."""
+
+    def __init__(self, n_tel):
+        self._events, self._rows = [np.empty(0, np.int32)], [np.empty((0, n_tel), np.int32)]
+
+    def add(self, first, rows):
+        kept = np.flatnonzero((rows >= 0).any(axis=1))
+        self._events.append((first + kept).astype(np.int32))
+        self._rows.append(rows[kept])
+
+    def samples(self):
+        events = np.concatenate(self._events)
+        return events, np.zeros(len(events), np.int32), np.concatenate(self._rows)
+
+
+class _RowSamples:
+    """Samples of the telescope view in `all` storage: row after row, telescope after telescope."""
+
+    def __init__(self, first_tel):
+        self._first_tel = first_tel
+        self._events, self._tels = [np.empty(0, np.int32)], [np.empty(0, np.int32)]
+
+    def add(self, first, rows):
+        event, tel = np.nonzero(rows >= 0)
+        self._events.append((first + event).astype(np.int32))
+        self._tels.append((self._first_tel + tel).astype(np.int32))
+
+    def samples(self):
+        events = np.concatenate(self._events)
+        return events, np.concatenate(self._tels), events.copy()
+
+
+class _ArraySamples:
+    """Samples of the telescope view in `mapped` storage: array after array, in the order of the images in it."""
+
+    def __init__(self, n_rows, first_tel):
+        self._first_tel = first_tel
+        self._event_of = [np.full(n, -1, np.int32) for n in n_rows]
+
+    def add(self, first, rows):
+        for event_of, images in zip(self._event_of, rows.T, strict=True):
+            events = np.flatnonzero(images >= 0)
+            event_of[images[events]] = first + events
+
+    def samples(self):
+        rows = [np.flatnonzero(event_of >= 0).astype(np.int32) for event_of in self._event_of]
+        events = [event_of[row] for event_of, row in zip(self._event_of, rows, strict=True)]
+        tels = [np.full(len(row), self._first_tel + tel, np.int32) for tel, row in enumerate(rows)]
+        return np.concatenate(events), np.concatenate(tels), np.concatenate(rows)

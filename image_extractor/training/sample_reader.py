@@ -1,0 +1,134 @@
+"""Samples into batches: their images and columns, by sample numbers."""
+
+import copy
+
+import numpy as np
+
+from ..hdf5.stored_rows import runs
+from . import sample_columns, stored_images
+
+
+class SampleReader:
+    """Reads batches of an index of samples.
+
+    Parameters
+    ----------
+    files : OpenFiles
+    index : SampleIndex
+    conversions : list of Conversion
+        Of each source of the index.
+    columns : list of str or EventWeight
+        Of a batch.
+
+    Attributes
+    ----------
+    index : SampleIndex
+    """
+
+    def __init__(self, files, index, conversions, columns):
+        self._files, self.index, self._conversions, self._columns = files, index, conversions, columns
+        self._by_event = index.row.ndim == 2
+        self._one_scale = all(conversion.agrees(conversions[0]) for conversion in conversions)
+        self._pool = stored_images.BufferPool()
+        self._set_up_columns()
+
+    def _set_up_columns(self):
+        self._class_weights = None
+        self._functions = sample_columns.functions(self._columns)
+        if self._by_event:
+            self._functions = {"tel_position": sample_columns.COLUMNS["tel_position"]} | self._functions
+
+    def __getstate__(self):
+        return {name: value for name, value in self.__dict__.items() if name != "_functions"}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        self._set_up_columns()
+
+    def select(self, numbers):
+        """Return a reader of some of the samples, in that order."""
+        part = copy.copy(self)
+        part.index, part._class_weights = self.index.select(numbers), None
+        return part
+
+    def stored(self):
+        """Return (a reader of the numbers as they are stored, a function that turns such images into values).
+
+        None, None where files store different numbers for the same values.
+        """
+        if not self._one_scale or len({conversion.stored for conversion in self._conversions}) > 1:
+            return None, None
+        reader = copy.copy(self)
+        reader._conversions = [conversion.without_scales() for conversion in self._conversions]
+        reader._pool = stored_images.BufferPool(kept=1, largest=None)
+        return reader, self._values
+
+    def _values(self, stored):
+        images = self._pool.empty(stored.shape, self._conversions[0].dtype)
+        self._conversions[0].convert(images, stored)
+        return images
+
+    # -- columns ---------------------------------------------------------------------------------------
+
+    def class_weights(self):
+        """Return {primary: weight} of the samples."""
+        if self._class_weights is None:
+            self._class_weights = sample_columns.class_weights(self.index.primaries())
+        return self._class_weights
+
+    def columns(self, numbers, functions=None):
+        """Return {name: array (n, ...)} of samples; `functions` as of :func:`sample_columns.functions`."""
+        functions = self._functions if functions is None else functions
+        index = self.index
+        if self._by_event:
+            first = np.array([source.first_tel for source in index.sources])
+            tels = first[index.source[numbers]][:, None] + np.arange(index.row.shape[1])
+        else:
+            tels = index.tel[numbers]
+        weights = self.class_weights() if "class_weight" in functions else {}
+        rows = sample_columns.Rows(index.events[index.event[numbers]], index.telescopes[tels], index.runs, weights)
+        # NumPy takes a field of one record for contiguous, PyTorch minds its stride: so always a copy
+        return {name: np.array(function(rows), order="C") for name, function in functions.items()}
+
+    # -- images ----------------------------------------------------------------------------------------
+
+    def batch(self, numbers, columns=None):
+        """Return a batch, a dict; `columns` are those of the samples where they are known already."""
+        batch = {"image": self._images(numbers)}
+        if self._by_event:
+            batch["mask"] = self.index.row[numbers] >= 0
+        return batch | (self.columns(numbers) if columns is None else columns)
+
+    def _images(self, numbers):
+        index, first = self.index, self._conversions[0]
+        shape = first.shape
+        sources, rows = index.source[numbers], index.row[numbers]
+        images = self._pool.empty((*rows.shape, *shape), first.dtype)
+        flat = images.reshape(-1, *shape)
+        if not self._by_event:
+            self._read(flat, np.arange(len(numbers)), sources, index.tel[numbers], rows)
+            return images
+        images[rows < 0] = 0
+        sample, tel = np.nonzero(rows >= 0)
+        first_tel = np.array([source.first_tel for source in index.sources], np.int64)
+        sources = sources[sample]
+        self._read(flat, sample * rows.shape[1] + tel, sources, first_tel[sources] + tel, rows[sample, tel])
+        return images
+
+    def _read(self, images, positions, sources, tels, rows):
+        """Read images[positions[i]]: source by source, each in the order of its file."""
+        for number in np.unique(sources).tolist() if len(self.index.sources) > 1 else [0]:
+            chosen = np.flatnonzero(sources == number)
+            source, conversion = self.index.sources[number], self._conversions[number]
+            reader = stored_images.SourceImages(self._files, source, conversion)
+            chosen = chosen[reader.order(tels[chosen], rows[chosen])]
+            reader.fill(images, positions[chosen], tels[chosen] - source.first_tel, rows[chosen])
+            if not self._one_scale:
+                self._undo_scales(conversion, images, np.sort(positions[chosen]))
+        if self._one_scale:
+            self._conversions[0].undo_scales(images)
+
+    @staticmethod
+    def _undo_scales(conversion, images, positions):
+        for run in runs(positions - np.arange(len(positions))):
+            conversion.undo_scales(images[positions[run.start] : positions[run.stop - 1] + 1])

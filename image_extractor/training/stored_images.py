@@ -1,0 +1,248 @@
+"""Stored images into batches: axes in the order (x, y, channel), scales undone, memory used again."""
+
+import copy
+import itertools
+import sys
+
+import numpy as np
+
+from ..errors import DatasetError, MissingNameError
+from ..hdf5 import schema
+from ..hdf5.stored_rows import runs
+
+#: Buffers that are kept for the next batches, and bytes of the largest of them.
+BUFFERS_KEPT, LARGEST_KEPT = 8, 1 << 26
+
+
+class BufferPool:
+    """Memory for batches, used again as soon as nobody holds an array on it.
+
+    Fresh memory must be paged in, which costs more than filling it with images.
+    """
+
+    def __init__(self, kept=BUFFERS_KEPT, largest=LARGEST_KEPT):
+        self._buffers, self._kept, self._largest = [], kept, largest
+
+    def __getstate__(self):
+        return self.__dict__ | {"_buffers": []}
+
+    def empty(self, shape, dtype):
+        """Return an array as numpy.empty does."""
+        dtype = np.dtype(dtype)
+        size = int(np.prod(shape)) * dtype.itemsize
+        keep = self._largest is None or size <= self._largest
+        buffer = self._buffer(size) if keep else np.empty(size, np.uint8)
+        return buffer[:size].view(dtype).reshape(shape)
+
+    def _buffer(self, size):
+        for place in range(len(self._buffers)):
+            # the list and the argument: arrays on a buffer hold further references to it
+            fits = size <= self._buffers[place].nbytes <= 2 * size
+            if fits and sys.getrefcount(self._buffers[place]) <= 2:
+                return self._buffers[place]
+        buffer = np.empty(size, np.uint8)
+        self._buffers = [*self._buffers, buffer][-self._kept :]
+        return buffer
+
+
+class Conversion:
+    """From stored numbers to values, in two steps: images are copied one by one, scales undone for whole batches.
+
+    Parameters
+    ----------
+    attributes : dict
+        Of the images.
+    channels : list of int
+    dtype : numpy.dtype or None
+        None keeps the stored numbers.
+
+    Attributes
+    ----------
+    dtype : numpy.dtype
+        Of the values.
+    stored : tuple
+        What the stored numbers are: their dtype and scales.
+    shape : tuple
+        Of an image, (x, y, channel).
+
+    Notes
+    -----
+    value = stored / scale, divided in `dtype` where stored numbers and scale fit it exactly, else in float64.
+    """
+
+    def __init__(self, attributes, channels, dtype):
+        self._scales = channel_scales(attributes)[channels]
+        channels = _as_slice(channels)
+        self._first = attributes["dim_order"] == "channels_first"
+        # a slice of a memory map is a view of it, a list would read all of it
+        self._slice, self._list = (channels, None) if isinstance(channels, slice) else (slice(None), channels)
+        stored = np.dtype(attributes["dtype"])
+        self.stored = stored, tuple(self._scales.tolist())
+        self.shape = (*image_shape(attributes)[:-1], len(self._scales))
+        self.dtype = stored if dtype is None else dtype
+        self._divisor = self._wide = None
+        if dtype is None or (self._scales == 1).all():
+            return
+        digits = 8 * stored.itemsize if stored.kind in "iu" else np.finfo(stored).nmant
+        exact = digits <= np.finfo(dtype).nmant + 1 and (self._scales.astype(dtype) == self._scales).all()
+        if exact and dtype != np.float16:
+            self._divisor = _divisor(self._scales.astype(dtype), self.shape)
+        else:
+            self._wide = self._scales
+
+    def without_scales(self):
+        """Return a conversion that leaves numbers as they are stored."""
+        same = copy.copy(self)
+        same.dtype, same._divisor, same._wide = self.stored[0], None, None
+        return same
+
+    def agrees(self, other):
+        """Tell whether :meth:`undo_scales` does the same in both."""
+        same = np.array_equal(self._scales, other._scales)
+        return same and (self._divisor is None) == (other._divisor is None)
+
+    def view(self, block):
+        """Return a block of stored images as (n, x, y, channel), chosen channels only."""
+        if self._first:
+            block = np.moveaxis(block, -3, -1)
+        return block[..., self._slice]
+
+    def place(self, images, positions, block, rows):
+        """Copy rows of a block to positions of the batch; :meth:`undo_scales` must follow.
+
+        images : array (n, x, y, channel)
+        positions : int array (n_rows,)
+        rows : int array (n_rows,), ascending
+        """
+        # where hardly two lie together, to look for them would only cost time
+        if len(rows) == 1 or rows[-1] - rows[0] >= 2 * len(rows):
+            for position, row in zip(positions.tolist(), rows.tolist(), strict=True):
+                self._copy(images[position], block[row])
+            return
+        edges = np.flatnonzero((np.diff(rows) != 1) | (np.diff(positions) != 1)) + 1
+        for start, stop in itertools.pairwise([0, *edges.tolist(), len(rows)]):
+            position, row = int(positions[start]), int(rows[start])
+            self._copy(images[position : position + stop - start], block[row : row + stop - start])
+
+    def _copy(self, target, source):
+        if self._list is not None:
+            source = source[..., self._list]
+        if self._wide is not None:
+            np.divide(source, self._wide, out=target, dtype=np.float64, casting="unsafe")
+        else:
+            np.copyto(target, source, casting="unsafe")
+
+    def convert(self, images, stored):
+        """Copy what a conversion without scales has read, scales undone."""
+        if self._wide is not None:
+            np.divide(stored, self._wide, out=images, dtype=np.float64, casting="unsafe")
+        else:
+            np.copyto(images, stored, casting="unsafe")
+            self.undo_scales(images)
+
+    def undo_scales(self, images):
+        """Turn images of a batch, (n, x, y, channel), into p.e. and ns."""
+        if self._divisor is not None:
+            np.divide(images, self._divisor, out=images)
+
+
+def _divisor(scales, shape):
+    """Return a number or, what is much faster than a number for each channel, an image of them."""
+    return scales[0] if (scales == scales[0]).all() else np.broadcast_to(scales, shape).copy()
+
+
+def _as_slice(numbers):
+    """Return a list of channel numbers as a slice where it is one, else as it is."""
+    step = numbers[1] - numbers[0] if len(numbers) > 1 else 1
+    if step < 1 or numbers != list(range(numbers[0], numbers[0] + step * len(numbers), step)):
+        return numbers
+    return slice(numbers[0], numbers[-1] + 1, step)
+
+
+def image_shape(attributes):
+    """Return the shape (x, y, channel) of images, whatever the order in which they are stored."""
+    shape = tuple(map(int, attributes["shape"]))
+    return (*shape[1:], shape[0]) if attributes["dim_order"] == "channels_first" else shape
+
+
+def channel_scales(attributes):
+    """Return the stored counts per p.e. or ns of each channel, float array (n_channels,)."""
+    names = channel_names(attributes)
+    scales = {"charge": attributes["charge_scale"], "time": attributes["time_scale"]}
+    return np.array([scales.get(name, 1.0) for name in names], np.float64)
+
+
+def channel_names(attributes):
+    """Return 'charge', 'time' or 'empty' for each channel."""
+    n_channels = int(attributes["image_mode"][-2])
+    second = "time" if "TIMING" in attributes["image_mode"] else "empty"
+    return ["charge", second, "empty"][:n_channels]
+
+
+def choose_channels(channels, names, path):
+    """Return channels, given by numbers or names, one or several, as a list of numbers; `path` is for messages."""
+    if channels is None:
+        return list(range(len(names)))
+    given = [channels] if isinstance(channels, int | str | np.integer) else list(channels)
+    for channel in given:
+        if channel not in names and channel not in range(len(names)):
+            raise MissingNameError(path, "channel", channel, [*names, *range(len(names))])
+    if not given:
+        raise ValueError("channels: choose at least one, or None for all")
+    return [names.index(channel) if isinstance(channel, str) else int(channel) for channel in given]
+
+
+def check_stored_numbers(sources):
+    """Raise DatasetError unless the stored numbers of all sources mean the same."""
+    first = sources[0]
+    for source in sources[1:]:
+        for key in ("dtype", "charge_scale", "time_scale"):
+            old, new = first.attributes[key], source.attributes[key]
+            if old != new:
+                raise DatasetError(
+                    f"{source.path}: stored with {key} = {new}, {first.path} with {old}: dtype = None can't mix them"
+                )
+
+
+class SourceImages:
+    """The images of a source, by telescope and row.
+
+    Parameters
+    ----------
+    files : OpenFiles
+    source : sample_index.Source
+    conversion : Conversion
+    """
+
+    def __init__(self, files, source, conversion):
+        self._files, self._source, self._conversion = files, source, conversion
+
+    def fill(self, images, positions, tels, rows):
+        """Read images[positions[i]] = image of telescope `tels[i]` of the source in row `rows[i]`.
+
+        The arguments are sorted as :meth:`order` says.
+        """
+        if self._source.mapped:
+            for part in runs(tels):
+                self._fill_from_array(images, positions[part], int(tels[part.start]), rows[part])
+        else:
+            self._fill_from_table(images, positions, tels, rows)
+
+    def order(self, tels, rows):
+        """Return the order in which images lie in the file."""
+        return np.lexsort((rows, tels) if self._source.mapped else (tels, rows))
+
+    def _fill_from_array(self, images, positions, tel, rows):
+        array = self._files.rows(self._source.path, self._source.image_path(self._source.tel_ids[tel]))
+        for part, block, first in array.blocks(rows):
+            self._conversion.place(images, positions[part], self._conversion.view(block), rows[part] - first)
+
+    def _fill_from_table(self, images, positions, tels, rows):
+        table = self._files.rows(self._source.path, self._source.table_path)
+        names = [schema.image_name(tel_id) for tel_id in self._source.tel_ids]
+        for part, block, first in table.blocks(rows):
+            here = tels[part]
+            for tel in np.unique(here).tolist():
+                chosen = here == tel
+                column = self._conversion.view(block[names[tel]])
+                self._conversion.place(images, positions[part][chosen], column, rows[part][chosen] - first)

@@ -1,0 +1,1 @@
+"""Events back from a dataset: pictures, reports, checks."""

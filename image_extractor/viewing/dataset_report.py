@@ -1,0 +1,363 @@
+"""What is in a dataset, on one screen; and the command read_data.py."""
+
+import os
+import textwrap
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from ..terminal.text_table import aligned, plural, printable
+
+WIDTH = 120
+#: So many energy groups are shown, the others summed up.
+MAX_GROUPS = 12
+#: Images are given for each telescope where a type has at most so many.
+MAX_LISTED = 8
+
+
+def summary(path):
+    """Return a screenful about a dataset: events, images, energies, primaries, telescopes, settings, provenance.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    DatasetError
+        If the file is no dataset.
+    """
+    from .event_images import open_events
+
+    with open_events(path) as dataset:
+        count = _count(dataset)
+        parts = [
+            _head(dataset, count),
+            _events(dataset, count),
+            _primaries(dataset, count),
+            _telescopes(dataset, count),
+            _runs(dataset),
+            _settings(dataset.settings),
+        ]
+    return "\n\n".join("\n".join(lines) for lines in parts) + "\n"
+
+
+def first_rows(path, n_rows):
+    """Return the first rows of the Events tables as an aligned text table, with units.
+
+    Parameters
+    ----------
+    path : str or Path
+    n_rows : int
+        From each table.
+
+    Returns
+    -------
+    str
+    """
+    from .event_images import open_events
+
+    lines = []
+    with open_events(path) as dataset:
+        for table in dataset.tables():
+            n_shown = min(n_rows, table.nrows)
+            if n_shown:
+                names = [name for name in table.colnames if table.dtype[name].shape == ()]
+                units = [_unit(table, name) for name in names]
+                cells = [_cells(dataset, table[row], names) for row in range(n_shown)]
+                lines += [f"{table._v_pathname}: {n_shown} of {plural(table.nrows, 'row')}"]
+                lines += [*aligned([[*names, "images of"], [*units, "tel_id"], *cells], left=0), ""]
+    return "\n".join(lines).rstrip() + "\n" if lines else f"{path}: no rows\n"
+
+
+def _unit(table, name):
+    attributes = table._v_attrs
+    for position in range(len(table.colnames)):
+        if getattr(attributes, f"CTAFIELD_{position}_NAME", None) == name:
+            return str(getattr(attributes, f"CTAFIELD_{position}_UNIT", ""))
+    return ""
+
+
+def _cells(dataset, row, names):
+    return [_number(row[name]) for name in names] + [_images(dataset, row)]
+
+
+def _number(value):
+    return str(value) if value.dtype.kind in "iu" else f"{value:.5g}"
+
+
+def _images(dataset, row):
+    has_image = row["tel_map"] >= 0 if dataset.is_mapped else row["trig_list"] != 0
+    ids = dataset.tel_table["tel_id"][has_image].tolist()
+    return ",".join(map(str, ids[:6])) + (f",... ({len(ids)})" if len(ids) > 6 else "")
+
+
+# -- counting ------------------------------------------------------------------------------------------
+
+
+class _Count:
+    """What one pass over the rows tells."""
+
+    def __init__(self, n_telescopes):
+        self.energies = {}
+        self.primaries = {}
+        self.images = [0] * n_telescopes
+        self.labels = None
+
+    def add(self, table, rows):
+        """Count a block of rows."""
+        path, energy = table._v_pathname, rows["mc_energy"]
+        old = self.energies.get(path, (float("inf"), -float("inf")))
+        self.energies[path] = min(old[0], float(energy.min())), max(old[1], float(energy.max()))
+        self.primaries.setdefault(path, Counter()).update(_counted(rows["gamma_hadron_label"]))
+        has_image = rows["tel_map"] >= 0 if "tel_map" in rows.dtype.names else rows["trig_list"] != 0
+        self.images = [old + int(new) for old, new in zip(self.images, has_image.sum(axis=0), strict=True)]
+
+
+def _counted(values):
+    import numpy as np
+
+    return dict(zip(*(part.tolist() for part in np.unique(values, return_counts=True)), strict=True))
+
+
+def _count(dataset):
+    from .event_images import row_blocks
+
+    count = _Count(len(dataset.tel_table))
+    for table in dataset.tables():
+        for _, rows in row_blocks(table):
+            count.add(table, rows)
+    return count
+
+
+# -- parts of the screen ---------------------------------------------------------------------------------
+
+
+def _head(dataset, count):
+    """Return what the file is and how it was made."""
+    attributes = {name: dataset.file.root._v_attrs[name] for name in dataset.file.root._v_attrs._f_list("user")}
+    settings, image = dataset.settings, dataset.settings["image"]
+    n_events = sum(table.nrows for table in dataset.tables())
+    versions = [f"{name} {attributes.get(f'{name}_version', '?')}" for name in ("ctapipe", "eventio", "tables")]
+    made = f"{attributes.get('utc_time', '?')} by image_extractor {attributes.get('image_extractor_version', '?')}"
+    seed, split = attributes.get("shuffle_seed"), attributes.get("split")
+    order = [
+        f"shuffled, seed {seed}" if seed is not None else "not shuffled",
+        f"split {split}" if split else "not split",
+    ]
+    stored = "p.e. and ns as they are"
+    if image["dtype"] != "float32":
+        stored = f"{image['charge_scale']:g} per p.e."
+        stored += f", {image['time_scale']:g} per ns" if "TIMING" in image["mode"] else ""
+    facts = {
+        "file": f"{dataset.path}, {_size(Path(dataset.path).stat().st_size)}, format {attributes['format_version']}",
+        "content": f"{plural(n_events, 'event')}, {plural(sum(count.images), 'image')} of "
+        f"{plural(len(dataset.tel_table), 'telescope')}; "
+        f"mode {settings['mode']}, storage {settings['storage_mode']}",
+        "images": f"{image['mode']}, {image['dim_order']}, {image['dtype']} ({stored}), "
+        f"scale_factor {image['scale_factor']}, {_mappings(dataset)}",
+        "made": f"{made} with {', '.join(versions)}",
+        "command": attributes.get("command_line") or "none (made from Python)",
+        "order": ", ".join(order),
+        "dictionary": _dictionaries(dataset),
+    }
+    lines = []
+    for name, text in facts.items():
+        lines += textwrap.wrap(f"{name:11}{text}", WIDTH, subsequent_indent=" " * 11, break_on_hyphens=False)
+    return lines
+
+
+def _mappings(dataset):
+    """Return the mapping of the cameras, or that of each where they differ."""
+    mappings = {name: camera.attributes.get("mapping", "?") for name, camera in dataset.cameras.items()}
+    if len(set(mappings.values())) == 1:
+        return f"mapping {next(iter(mappings.values()))}"
+    return "mappings " + ", ".join(f"{name} {mapping}" for name, mapping in sorted(mappings.items()))
+
+
+def _dictionaries(dataset):
+    found = {
+        (os.fsdecode(row["bins_cuts_dict"]), row["bins_cuts_dict_sha256"].decode()[:12])
+        for row in dataset.file.root["Run_Table"][:]
+        if row["bins_cuts_dict_sha256"]
+    }
+    return ", ".join(f"{name} (SHA-256 {digest}...)" for name, digest in sorted(found)) or "none"
+
+
+def _size(n_bytes):
+    units = ["B", "kB", "MB", "GB", "TB"]
+    while n_bytes >= 999.5 and len(units) > 1:
+        n_bytes /= 1000
+        del units[0]
+    return f"{n_bytes:.3g} {units[0]}"
+
+
+def _events(dataset, count):
+    """Return events per energy group and table, with the range of their true energies."""
+    from ..hdf5 import nodes
+
+    groups = nodes.events_groups(dataset.file)
+    names = list(dict.fromkeys(name for group in groups for name in nodes.events_tables(group)))
+    rows = []
+    for group in groups:
+        events_tables = nodes.events_tables(group)
+        numbers = [events_tables[name].nrows if name in events_tables else 0 for name in names]
+        energies = [
+            count.energies[node._v_pathname] for node in events_tables.values() if node._v_pathname in count.energies
+        ]
+        rows.append((_group_name(group), _edges(group), numbers, energies))
+    shown = rows if len(rows) <= MAX_GROUPS else [row for row in rows if sum(row[2])]
+    left_out = shown[MAX_GROUPS:]
+    cells = [
+        [name, edges, *map(str, n), str(sum(n)), _range(energies)] for name, edges, n, energies in shown[:MAX_GROUPS]
+    ]
+    if left_out or len(shown) < len(rows):
+        n_others = sum(sum(numbers) for *_, numbers, _ in left_out)
+        others = [n for _, _, n, _ in left_out] or [[0] * len(names)]
+        sums = [str(sum(column)) for column in zip(*others, strict=True)]
+        cells.append([f"{len(rows) - len(shown[:MAX_GROUPS])} others", "", *sums, str(n_others), ""])
+    totals = [sum(row[2][position] for row in rows) for position in range(len(names))]
+    if len(rows) > 1:
+        everything = [energies for *_, found in rows for energies in found]
+        cells.append(["all", "", *map(str, totals), str(sum(totals)), _range(everything)])
+    header = ["events", "bin", *(name.removeprefix("Events_") for name in names), "total", "true energy"]
+    return aligned([header, *cells], left=2)
+
+
+def _group_name(group):
+    return group._v_name if group._v_pathname != "/" else "Events"
+
+
+def _edges(group):
+    attributes = group._v_attrs
+    if group._v_pathname == "/":
+        edges = getattr(attributes, "energy_bin_edges", None)
+        if edges is None:
+            return ""
+        span = f"{len(edges) - 1} labels, {edges[0]:g} to {edges[-1]:g}"
+    else:
+        span = f"{attributes.min_energy:g} to {attributes.max_energy:g}"
+    unit = f"log10({attributes.units})" if attributes.scale == "log10" else attributes.units
+    return f"{span} {unit}"
+
+
+def _range(energies):
+    if not energies:
+        return "-"
+    return _span(min(low for low, _ in energies), max(high for _, high in energies)) + " TeV"
+
+
+def _span(low, high, kind=".4g"):
+    return f"{low:{kind}}" if low == high else f"{low:{kind}} to {high:{kind}}"
+
+
+def _primaries(dataset, count):
+    """Return events of each primary, and how a split shares them out."""
+    from ..primaries import primary_name
+
+    totals = {table._v_name: Counter() for table in dataset.tables()}
+    for path, primaries in count.primaries.items():
+        totals[path.rpartition("/")[2]].update(primaries)
+    names = list(totals)
+    everything = sum(totals.values(), Counter())
+    rows = [["primary", *(name.removeprefix("Events_") for name in names), *(["total"] if len(names) > 1 else [])]]
+    for primary, total in sorted(everything.items()):
+        shares = [_share(totals[name][primary], total) if len(names) > 1 else str(total) for name in names]
+        rows.append([f"{primary_name(primary)} ({primary})", *shares, *([str(total)] if len(names) > 1 else [])])
+    return aligned(rows)
+
+
+def _share(number, total):
+    return f"{number} ({100 * number / total:.1f} %)"
+
+
+def _telescopes(dataset, count):
+    """Return images per telescope, or per type and camera where telescopes are many."""
+    import numpy as np
+
+    n_images = dict(zip(dataset.tel_table["tel_id"].tolist(), count.images, strict=True))
+    kinds = {}
+    for row in dataset.tel_table:
+        kinds.setdefault((row["tel_type"].decode(), row["camera"].decode()), []).append(int(row["tel_id"]))
+    header = ["telescopes", "camera", "pixels", "array", "number", "images", "per telescope", "tel_id"]
+    cells = []
+    for (tel_type, name), ids in kinds.items():
+        camera, numbers = dataset.cameras[name], [n_images[tel_id] for tel_id in ids]
+        low, high = min(numbers), max(numbers)
+        if low == high:
+            spread = str(low)
+        elif len(ids) <= MAX_LISTED:
+            spread = ", ".join(map(str, numbers))
+        else:
+            spread = f"{low} to {high}, median {np.median(numbers):g}"
+        shape = " x ".join(str(cells_ * dataset.settings["image"]["scale_factor"]) for cells_ in camera.shape)
+        numbers = [str(len(camera.pixels)), shape, str(len(ids)), str(sum(numbers)), spread, _ids(ids)]
+        cells.append([tel_type, name, *numbers])
+    return aligned([header, *cells], left=2)
+
+
+def _ids(ids):
+    """Return telescope ids in short: 1-4, 7."""
+    runs = []
+    for tel_id in ids:
+        if runs and tel_id == runs[-1][1] + 1:
+            runs[-1][1] = tel_id
+        else:
+            runs.append([tel_id, tel_id])
+    words = [str(first) if first == last else f"{first}-{last}" for first, last in runs]
+    return ", ".join(words[:8]) + (", ..." if len(words) > 8 else "")
+
+
+def _runs(dataset):
+    """Return what became of the events of the runs, by primary."""
+    from ..primaries import primary_name
+
+    table = dataset.runs
+    dropped = [name for name in table.dtype.names if name.startswith("dropped_") and table[name].any()]
+    pixels = ("negative_pixels", "negative_time_pixels", "not_finite_pixels")
+    pixels = [name for name in pixels if (table[name] > 0).any()]
+    columns = ["events_read", *dropped, "events_written", "images", "clipped_pixels", *pixels]
+    rows = [["runs", "files", "run numbers", "simulated TeV", *(name.replace("_", " ") for name in columns)]]
+    for primary in sorted(set(table["primary"].tolist())):
+        runs = table[table["primary"] == primary]
+        run_numbers = _span(runs["run_number"].min(), runs["run_number"].max(), "d")
+        energies = _span(runs["energy_range_min"].min(), runs["energy_range_max"].max())
+        # -1 where an older format does not tell
+        numbers = [str(int(runs[name][runs[name] > 0].sum())) for name in columns]
+        n_files = len(np.unique(runs[["file_name", "file_digest"]]))
+        rows.append([primary_name(primary), str(n_files), run_numbers, energies, *numbers])
+    return [*aligned(rows), *_cut_runs(table)]
+
+
+def _cut_runs(table):
+    """Return a line for each run of a file that is cut."""
+    return [
+        f"run {run['run_number']} of {printable(os.fsdecode(run['file_name']))} is cut short: its whole events are kept"
+        for run in table[table["complete"] == 0]
+    ]
+
+
+def _settings(settings):
+    """Return the settings that are not the default."""
+    from .. import config
+
+    words = [f"{name} = {value}" for name, value in _differences(settings, config.defaults())]
+    text = "; ".join(words) if words else "all are the defaults"
+    return textwrap.wrap(f"settings other than the default: {text}", WIDTH, break_on_hyphens=False)
+
+
+def _differences(settings, defaults, prefix="", depth=1):
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            section = "[" * depth + key + "]" * depth
+            yield from _differences(value, defaults.get(key, {}), f"{prefix}{section} ", depth + 1)
+        elif value != defaults.get(key):
+            yield prefix + key, ", ".join(map(str, value)) if isinstance(value, list) else value
+
+
+# -- the command -----------------------------------------------------------------------------------------

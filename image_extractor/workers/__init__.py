@@ -1,0 +1,1 @@
+"""What runs tasks, and what happens where they run."""
