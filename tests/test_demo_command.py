@@ -96,7 +96,7 @@ def test_what_stops_half_way_leaves_the_old_file(tmp_path, monkeypatch, capsys, 
 
 def test_the_command_writes_and_says_what(tmp_path):
     path = tmp_path / "out.simtel.gz"
-    command = [sys.executable, "-W", "error", "-m", "image_extractor.demo.write", str(path)]
+    command = [sys.executable, "-W", "error", "-m", "image_extractor.demo", str(path)]
     command += ["--events", "2", "--telescopes", "LST:2", "--spectral_index", "-2"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

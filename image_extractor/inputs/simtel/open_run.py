@@ -13,7 +13,6 @@ from eventio.simtel import simtelfile
 from ...errors import CutError, InputError
 from ...input_files import why_no_file
 from ...telescopes import telescope_type
-from ...terminal.logs import quiet
 from .foreign_files import refuse_foreign
 from .reading_errors import reading
 from .run_objects import RunObjects
@@ -22,7 +21,6 @@ from .tested_versions import untested
 from .top_objects import TopObjects
 
 log = logging.getLogger(__name__)
-quiet(f"{__name__}.SimTelRun")  # ctapipe's own chatter about each file
 
 
 class SimTelRuns:

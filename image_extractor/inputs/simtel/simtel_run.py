@@ -10,9 +10,12 @@ from ctapipe.io import SimTelEventSource, simteleventsource
 
 from ...core_positions import AREA_WEIGHTED
 from ...errors import InputError
+from ...terminal.logs import quiet
 from ..pointing import Pointings, altitude, of_tracking
 from .reading_errors import reading
 from .run_objects import KINDS
+
+quiet(f"{__name__}.SimTelRun")  # ctapipe's own chatter about each file
 
 #: Columns of Run_Table that are fields of ctapipe's SimulationConfigContainer, and their units.
 SIMULATION_COLUMNS = {
@@ -146,9 +149,9 @@ def _unrecorded():
         vars(provenance).pop("add_input_file", None)
 
 
-def check_unchanged(path, identity):
+def check_unchanged(path, before):
     try:
-        same = identity(path) == identity
+        same = identity(path) == before
     except OSError:
         same = False
     if not same:
