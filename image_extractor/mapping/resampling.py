@@ -270,8 +270,8 @@ def _empty_lines(n_images, n_cells):
 def _entries(weights):
     """Return a sparse array as :func:`cell_loops.blend` takes it: first entries of groups of cells, pixels, weights."""
     n_cells, n_pixels = weights.shape
-    start = np.minimum(np.arange(0, n_cells, cell_loops.LANES), n_cells - cell_loops.LANES)
-    cells = (start[:, np.newaxis] + np.arange(cell_loops.LANES)).reshape(-1, cell_loops.GROUP)
+    start = np.minimum(np.arange(0, n_cells, cell_loops.TILE), n_cells - cell_loops.TILE)
+    cells = (start[:, np.newaxis] + np.arange(cell_loops.TILE)).reshape(-1, cell_loops.GROUP)
     n_entries = np.diff(weights.indptr)
     n_rows = n_entries[cells].max(axis=1)
     first = np.concatenate([[0], np.cumsum(n_rows)])
