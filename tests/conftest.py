@@ -1,39 +1,16 @@
-"""Inputs for tests: real simtel files where they are at hand, and what makes runs of the command short to write."""
+"""Fixtures of all tests: inputs, and what makes runs of the command short to write."""
 
-import os
 import signal
-import subprocess
-import sys
 import warnings
-from pathlib import Path
 
 import pytest
-from random_dataset import VARIANTS, write_dataset
-from reading import content
+from helpers.processes import run_command
+from helpers.random_dataset import VARIANTS, write_dataset
+from helpers.reading import content
+from helpers.real_files import real_file
 
 # shells start background jobs, and so would these start their children, deaf to Ctrl-C
 signal.signal(signal.SIGINT, signal.default_int_handler)
-
-REAL_FILES = {
-    "history_meta_75.simtel.zst": "LST+MST",
-    "gamma_prod6_tel_event_header_v4.simtel.zst": "LST+MST",
-    "lst_muons.simtel.zst": "LST",
-    "gct_checs_muons.simtel.zst": "SST",
-}
-
-
-def real_folder():
-    """Return the folder of real simtel files, None where there is none."""
-    candidates = [os.environ.get("IMAGE_EXTRACTOR_TEST_DATA"), Path(__file__).parents[2] / "shared" / "simtel"]
-    return next((Path(folder) for folder in candidates if folder and Path(folder).is_dir()), None)
-
-
-def real_file(name):
-    """Return the path of a real simtel file; skip the test where it is not at hand."""
-    folder = real_folder()
-    if folder is None or not (folder / name).exists():
-        pytest.skip(f"no real {name} at hand: set IMAGE_EXTRACTOR_TEST_DATA to its folder")
-    return folder / name
 
 
 @pytest.fixture(scope="session")
@@ -70,7 +47,7 @@ def all_cameras(tmp_path_factory):
 @pytest.fixture(scope="session")
 def gammas(tmp_path_factory):
     """Bright gammas in all cameras: the path, the summary, and what the generator handed to the byte writer."""
-    from demo_images import write_gammas
+    from helpers.demo_images import write_gammas
 
     path = tmp_path_factory.mktemp("gamma") / "gamma.simtel.gz"
     return path, *write_gammas(path)
@@ -79,7 +56,7 @@ def gammas(tmp_path_factory):
 @pytest.fixture(scope="session")
 def gamma_images(gammas):
     """Every image of the bright gammas, calibrated by ctapipe."""
-    from demo_images import calibrated
+    from helpers.demo_images import calibrated
 
     return list(calibrated(gammas[0]))
 
@@ -87,7 +64,7 @@ def gamma_images(gammas):
 @pytest.fixture(scope="session")
 def proton_images(tmp_path_factory):
     """Every image of protons in all cameras, calibrated by ctapipe."""
-    from demo_images import calibrated, write_protons
+    from helpers.demo_images import calibrated, write_protons
 
     path = tmp_path_factory.mktemp("proton") / "proton.simtel.zst"
     write_protons(path)
@@ -139,12 +116,6 @@ def config(make_config):
     return make_config(
         storage_mode="mapped", image_mode="PIXELS_TIMING_2C", telescope_type_mode="ALL", image_scale_factor=1
     )
-
-
-def run_command(*arguments, timeout=300, **options):
-    """Run the command in a process of its own."""
-    command = [sys.executable, "-P", "-m", "image_extractor", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False, **options)
 
 
 @pytest.fixture

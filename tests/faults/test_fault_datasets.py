@@ -13,9 +13,8 @@ import time
 import numpy as np
 import pytest
 import tables
-from harness import server, small_runs
-from reading import content
-from tally import Tally, chosen
+from helpers.faults.tally import Tally, chosen
+from helpers.reading import content
 
 from image_extractor import DatasetError
 from image_extractor.batch import compatibility, merge

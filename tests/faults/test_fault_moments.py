@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from harness import Ended, server, small_runs
-from reading import content
-from tally import Tally, chosen
+from helpers.faults.harness import Ended
+from helpers.faults.tally import Tally, chosen
+from helpers.reading import content
 
 from image_extractor.viewing.dataset_check import check
 
