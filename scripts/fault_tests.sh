@@ -11,4 +11,4 @@ case "${1-}" in
     *) export FAULT_TESTS_LONG=1 ;;
 esac
 export PYTHONPATH="tests${PYTHONPATH:+:$PYTHONPATH}"
-exec "${PYTHON:-python3}" -P -m pytest -q -p helpers.faults.tally tests/faults "$@"
+exec "${PYTHON:-python3}" -P -m pytest -q -p helpers.faults.tally --slow tests/faults "$@"

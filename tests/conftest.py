@@ -4,13 +4,31 @@ import signal
 import warnings
 
 import pytest
-from helpers.processes import run_command
 from helpers.random_dataset import VARIANTS, write_dataset
 from helpers.reading import content
 from helpers.real_files import real_file
 
 # shells start background jobs, and so would these start their children, deaf to Ctrl-C
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+#: Settings of most runs of many files: all telescopes, charge and time, mapped; any energy, no dictionary.
+ANY_EVENT = {"use_pkl_dict": False, "energy_bins_min": -3, "energy_bins_max": 4, "energy_bins_bin_size": 7}
+ALL_TELESCOPES = {
+    "storage_mode": "mapped", "image_mode": "PIXELS_TIMING_2C", "telescope_type_mode": "ALL", "image_scale_factor": 1,
+}  # fmt: skip
+
+
+def pytest_addoption(parser):
+    parser.addoption("--slow", action="store_true", help="run all tests, also those that are marked slow")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave slow tests out, but where they are asked for: by --slow, -m, or the name of a test."""
+    if config.getoption("slow") or config.option.markexpr or any("::" in argument for argument in config.args):
+        return
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    config.hook.pytest_deselected(items=slow)
+    items[:] = [item for item in items if not item.get_closest_marker("slow")]
 
 
 @pytest.fixture(scope="session")
@@ -94,34 +112,24 @@ def mapped_path(tmp_path_factory):
 @pytest.fixture
 def make_config(tmp_path):
     """Return a function that writes a configuration file with the given settings (keywords section_key)."""
-    from image_extractor import config
 
     def make(name="test.config", **settings):
-        settings = {
-            "use_pkl_dict": False,
-            "energy_bins_min": -3,
-            "energy_bins_max": 4,
-            "energy_bins_bin_size": 7,
-        } | settings
-        path = tmp_path / name
-        path.write_text(config.dumps(config.from_keywords(settings)))
-        return path
+        return write_config(tmp_path / name, **settings)
 
     return make
 
 
+def write_config(path, **settings):
+    from image_extractor import config
+
+    path.write_text(config.dumps(config.from_keywords(ANY_EVENT | settings)))
+    return path
+
+
 @pytest.fixture
 def config(make_config):
-    """Settings of most runs of many files: all telescopes, charge and time, mapped."""
-    return make_config(
-        storage_mode="mapped", image_mode="PIXELS_TIMING_2C", telescope_type_mode="ALL", image_scale_factor=1
-    )
-
-
-@pytest.fixture
-def command():
-    """Run the command in a process of its own: returncode, stdout, stderr."""
-    return run_command
+    """Settings of most runs of many files."""
+    return make_config(**ALL_TELESCOPES)
 
 
 @pytest.fixture
@@ -137,7 +145,13 @@ def convert(tmp_path):
     return run
 
 
-@pytest.fixture
-def undisturbed(production, config, convert):
+@pytest.fixture(scope="session")
+def undisturbed(production, tmp_path_factory):
     """Return the content that a run over the production in one process gives, shuffled and split."""
-    return content(convert(f"{production[0].parent}/*", config, "--shuffle", "--split", output="undisturbed.h5"))
+    from image_extractor.commands.convert import main
+
+    folder = tmp_path_factory.mktemp("undisturbed")
+    config = write_config(folder / "test.config", **ALL_TELESCOPES)
+    options = "--shuffle", "--split", "--jobs", 1
+    assert main([f"{production[0].parent}/*", folder / "o.h5", config, *options]) == 0
+    return content(folder / "o.h5")

@@ -266,8 +266,13 @@ MOMENTS = {
 }
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
-@pytest.mark.parametrize("jobs", [1, 2])
+def some_slow(values, quick):
+    """Return the values as parameters; all but the quick ones are slow."""
+    return [value if value in quick else pytest.param(value, marks=pytest.mark.slow) for value in values]
+
+
+@pytest.mark.parametrize("moment", some_slow(MOMENTS, ["first part done", "merging"]))
+@pytest.mark.parametrize("jobs", some_slow([1, 2], [1]))
 def test_a_killed_run_leaves_nothing_half_written(moment, jobs, production, config, undisturbed, tmp_path):
     output, parts = tmp_path / "killed.h5", tmp_path / "killed.h5.parts"
     arguments = [f"{production[0].parent}/*", output, config, "--shuffle", "--split", "--jobs", jobs]
@@ -284,7 +289,9 @@ def test_a_killed_run_leaves_nothing_half_written(moment, jobs, production, conf
     assert not parts.exists()
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_an_interrupted_run_says_so_and_can_be_resumed(number, code, jobs, production, config, undisturbed, tmp_path):
     output, parts = tmp_path / "killed.h5", tmp_path / "killed.h5.parts"
@@ -322,7 +329,7 @@ sys.exit(command.main(sys.argv[1:]))
 """
 
 
-@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), pytest.param("SIGTERM", 143, marks=pytest.mark.slow)])
 def test_an_interruption_that_python_drops_is_not_lost(name, code, production, config, tmp_path):
     """Python prints and drops what is raised in a callback of a weak reference, also a KeyboardInterrupt."""
     arguments = [f"{production[0].parent}/*", tmp_path / "o.h5", config, "--jobs", "1"]

@@ -1,7 +1,7 @@
 """Every event names its run: the row in Run_Table, through append, merge, shuffle, split and numbered outputs."""
 
 import tables
-from helpers.processes import run_command, run_script
+from helpers.processes import called
 from helpers.reading import dl1_events, read_dataset
 
 from image_extractor.dataset import ImageDataset
@@ -41,7 +41,7 @@ def test_runs_of_one_number_and_primary(config, convert, tmp_path):
     output = convert(f"{tmp_path}/*run1.simtel.gz", config)
     assert check_links(output, paths) == 16
     assert sum(len(set(truth(path)) & set(truth(paths[0]))) for path in paths[1:])  # numbers do come twice
-    checked = run_script("read_data.py", output, "--check")
+    checked = called("read_data", output, "--check")
     assert (checked.returncode, checked.stderr) == (0, "")
 
 
@@ -112,7 +112,7 @@ def test_runs_without_events_that_fit_stay_for_the_weights(make_config, convert,
 def test_nothing_is_written_without_any_event(make_config, tmp_path):
     config = make_config(telescope_type_mode="ALL", energy_bins_min=0, energy_bins_max=2, energy_bins_bin_size=1)
     write_demo_file(tmp_path / "a1.simtel.gz", events=4, telescopes="LST:2", energy="0.1,0.5")
-    ended = run_command(tmp_path / "a1.simtel.gz", tmp_path / "o.h5", config)
+    ended = called("convert", tmp_path / "a1.simtel.gz", tmp_path / "o.h5", config)
     assert ended.returncode == 1
     assert not (tmp_path / "o.h5").exists()
     assert "not written" in ended.stdout

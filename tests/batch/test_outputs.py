@@ -1,7 +1,7 @@
 """Parts to outputs: by way of groups, and to numbered outputs; always the same content."""
 
 import pytest
-from helpers.processes import run_command
+from helpers.processes import called
 from helpers.reading import content, read_dataset
 
 from image_extractor import DatasetError, ImageExtractor
@@ -128,7 +128,7 @@ def test_events_of_another_numbered_output_are_refused(production, config, conve
 
 def test_a_numbered_output_that_is_not_ours_is_refused(production, config, tmp_path):
     (tmp_path / "set_0000.h5").write_text("my thesis")
-    done = run_command(production[0], tmp_path / "set.h5", config, "--files_per_output", 2)
+    done = called("convert", production[0], tmp_path / "set.h5", config, "--files_per_output", 2)
     assert done.returncode == 2
     assert "set_0000.h5: not a readable HDF5 file" in done.stderr
     assert (tmp_path / "set_0000.h5").read_text() == "my thesis"

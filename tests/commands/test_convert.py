@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers.processes import run_command, run_script
+from helpers.processes import ROOT, called, run_command, run_script
 from helpers.reading import read_dataset
 
 from image_extractor.dataset import ImageDataset
@@ -16,8 +16,6 @@ from image_extractor.errors import one_line
 from image_extractor.hdf5 import dataset_files
 from image_extractor.viewing import dataset_report
 from image_extractor.viewing.dataset_check import check
-
-ROOT = Path(__file__).parents[2]
 
 
 def test_help_needs_no_heavy_import():
@@ -104,8 +102,11 @@ def test_unwritable_folder_is_exit_2(make_config, tmp_path):
 
 
 def test_unknown_extractor_is_one_line(production, make_config, tmp_path):
-    done = run_command(
-        production[0], tmp_path / "o.h5", make_config(calibration_extractor="Best", telescope_type_mode="ALL")
+    done = called(
+        "convert",
+        production[0],
+        tmp_path / "o.h5",
+        make_config(calibration_extractor="Best", telescope_type_mode="ALL"),
     )
     assert done.returncode == 2
     assert "[calibration] extractor = Best: must be one of " in done.stderr
@@ -117,7 +118,7 @@ def test_extractor_without_peak_time_is_one_line(production, make_config, tmp_pa
     config = make_config(
         calibration_extractor="VarianceExtractor", image_mode="PIXELS_TIMING_2C", telescope_type_mode="ALL"
     )
-    done = run_command(production[0], tmp_path / "o.h5", config)
+    done = called("convert", production[0], tmp_path / "o.h5", config)
     assert done.returncode == 2
     assert "gives no peak time" in done.stderr
 
@@ -197,9 +198,9 @@ def test_debug_shows_the_traceback_of_an_input_that_failed(jobs, on_error, produ
     for name in ("one", "two"):
         (tmp_path / f"{name}.gz").write_bytes(production[0].read_bytes()[:20_000])
     arguments = [tmp_path / "*.gz", tmp_path / "o.h5", config, "--jobs", jobs, "--on_error", on_error]
-    done = run_command(*arguments)
+    done = called("convert", *arguments)
     assert (done.returncode, "Traceback" in done.stderr) == (1, False)
-    debug = run_command(*arguments, "--debug")
+    debug = called("convert", *arguments, "--debug")
     assert debug.returncode == 1
     frames = [line.split() for line in debug.stderr.splitlines() if line.startswith('  File "')]
     assert any(frame[1].endswith('tasks.py",') and frame[-1] == "convert" for frame in frames)
@@ -207,7 +208,7 @@ def test_debug_shows_the_traceback_of_an_input_that_failed(jobs, on_error, produ
     assert "image_extractor.errors.CutError: " in debug.stderr
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_debug_says_what_a_file_holds_and_what_becomes_of_it(jobs, production, make_config, tmp_path):
     config = make_config(telescope_type_mode="SST", energy_bins_min=-1, energy_bins_max=6)
     files = f"{production[0].parent}/gamma_run*.simtel.*"
@@ -230,14 +231,15 @@ def test_long_options_take_both_spellings(spelling, production, config, convert)
         assert file.root.E0.Events.nrows == 2
 
 
-def test_a_quoted_tilde_is_the_home_folder(production, make_config, tmp_path):
+def test_a_quoted_tilde_is_the_home_folder(production, make_config, tmp_path, monkeypatch):
     make_config(use_pkl_dict=True, telescope_type_mode="ALL")
     shutil.copy(production[0], tmp_path / "run.simtel.gz")
     (tmp_path / "cuts.pkl").write_bytes(pickle.dumps({(1, 100): (0, 1.0)}))
     names = ["~/*.simtel.gz", "~/o.h5", "~/test.config", "~/cuts.pkl"]
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    done = run_command(*names, env=os.environ | {"HOME": str(tmp_path)}, cwd=elsewhere)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    done = called("convert", *names, "--jobs", 1, cwd=elsewhere)
     assert (done.returncode, (tmp_path / "o.h5").exists()) == (0, True), done.stderr
     assert not list(elsewhere.iterdir())
 
@@ -249,7 +251,7 @@ def test_bins_that_hold_no_event_are_named_with_the_energies(production, make_co
         place = "energy_bins" if mode == "gh_class" else "energy_recon_bins"
         settings = {f"{place}_{key}": value for key, value in keys.items()}
         config = make_config(mode=mode, telescope_type_mode="ALL", **settings)
-        done = run_command(f"{production[0].parent}/gamma*", tmp_path / f"{mode}.h5", config)
+        done = called("convert", f"{production[0].parent}/gamma*", tmp_path / f"{mode}.h5", config)
         assert done.returncode == 1
         line = done.stderr.splitlines()[-1]
         assert line.startswith(
@@ -283,7 +285,7 @@ def test_files_of_one_name_are_told_apart(production, config, tmp_path):
     shutil.copy(production[0], tmp_path / "north" / "a" / "run.gz")
     shutil.copy(production[1], tmp_path / "south" / "a" / "run.gz")
     shutil.copy(production[2], tmp_path / "south" / "b" / "other.simtel")
-    done = run_command(f"{tmp_path}/*/*/*", tmp_path / "o.h5", config, "--jobs", 1)
+    done = called("convert", f"{tmp_path}/*/*/*", tmp_path / "o.h5", config, "--jobs", 1)
     assert done.returncode == 0, done.stderr
     names = ["north/a/run.gz", "south/a/run.gz", "other.simtel"]
     assert [line.split()[0] for line in done.stdout.splitlines()[1:4]] == names
@@ -292,7 +294,7 @@ def test_files_of_one_name_are_told_apart(production, config, tmp_path):
     assert lines[0].endswith("north/a/run.gz: converted: 6 events read, 6 selected")
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_names_that_are_not_utf8_and_a_terminal_that_can_not_print_them(jobs, production, make_config, tmp_path):
     """Of inputs, folder, settings, output: all is there in the end, and in the log in a way that ASCII has."""
     folder = tmp_path / os.fsdecode(b"f\xff")

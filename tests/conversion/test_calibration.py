@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers.processes import run_command
+from helpers.processes import called
 from helpers.reading import read_dataset
 
 from image_extractor import ConfigError, ImageExtractor, config
@@ -175,7 +175,7 @@ def test_an_extractor_that_fails_by_its_settings_is_not_blamed_on_the_file(produ
         calibration_extractor="SlidingWindowMaxSum",
         calibration_SlidingWindowMaxSum={"window_width": 500},
     )
-    ended = run_command(production[0], tmp_path / "o.h5", config_file)
+    ended = called("convert", production[0], tmp_path / "o.h5", config_file)
     assert ended.returncode == 2
     assert "[calibration] [[SlidingWindowMaxSum]]: with these settings ctapipe fails" in ended.stderr
     assert "damaged" not in ended.stderr

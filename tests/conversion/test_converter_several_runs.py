@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tables
 from helpers.eventio_bytes import kind, objects_of
-from helpers.processes import run_command, run_script
+from helpers.processes import called
 from helpers.reading import dl1_events, read_dataset
 
 from image_extractor.dataset import ImageDataset
@@ -63,7 +63,7 @@ def test_both_runs_are_converted_each_with_its_own_row(how, two, config, convert
         assert one["pixels"].keys() == other["pixels"].keys()
         assert all(np.array_equal(one["pixels"][tel], other["pixels"][tel]) for tel in one["pixels"])
     assert "2 runs: 1, 2" in capsys.readouterr().out
-    assert run_script("read_data.py", output, "--check").returncode == 0
+    assert called("read_data", output, "--check").returncode == 0
 
 
 def test_a_dictionary_selects_from_the_right_run(two, make_config, convert, tmp_path):
@@ -86,7 +86,7 @@ def test_max_events_count_for_the_file(two, config, convert, tmp_path):
 
 def test_the_same_run_twice_in_a_file_is_refused(two, config, tmp_path):
     path = joined([two[0], two[0]], tmp_path / "twice.simtel.gz", "concatenated")
-    ended = run_command(path, tmp_path / "o.h5", config)
+    ended = called("convert", path, tmp_path / "o.h5", config)
     assert ended.returncode == 1
     assert "twice.simtel.gz: it has the same events as another run" in ended.stderr
     assert not (tmp_path / "o.h5").exists()
@@ -95,7 +95,7 @@ def test_the_same_run_twice_in_a_file_is_refused(two, config, tmp_path):
 def test_runs_of_other_telescopes_in_a_file_are_refused(two, config, tmp_path):
     write_demo_file(tmp_path / "other.simtel", events=3, telescopes="LST:3", run=3)
     path = joined([two[0], tmp_path / "other.simtel"], tmp_path / "both.simtel.gz", "concatenated")
-    ended = run_command(path, tmp_path / "o.h5", config)
+    ended = called("convert", path, tmp_path / "o.h5", config)
     assert ended.returncode == 1
     assert "both.simtel.gz: its run 3 has other telescopes than the one before it" in ended.stderr
 
@@ -109,7 +109,7 @@ def test_a_run_of_two_primaries_is_refused(two, config, tmp_path):
                 one = one[:16] + (101).to_bytes(4, "little") + one[20:]
         data.append(one)
     (tmp_path / "mixed.simtel").write_bytes(b"".join(data))
-    ended = run_command(tmp_path / "mixed.simtel", tmp_path / "o.h5", config)
+    ended = called("convert", tmp_path / "mixed.simtel", tmp_path / "o.h5", config)
     assert ended.returncode == 1
     assert "mixed.simtel: its run has showers of two primaries, gamma and proton" in ended.stderr
     assert "Traceback" not in ended.stderr
@@ -154,7 +154,7 @@ def test_a_cut_file_is_kept_if_that_is_wanted(two, config, convert, tmp_path, ca
     place = [i for i, one in enumerate(objects) if kind(one) == ARRAY_EVENT][3]
     cut = tmp_path / "cut.simtel"
     cut.write_bytes(b"".join(objects[: place + 1]) + objects[place + 1][:20])
-    ended = run_command(cut, tmp_path / "o.h5", config)
+    ended = called("convert", cut, tmp_path / "o.h5", config)
     assert ended.returncode == 1
     assert "cut.simtel: truncated" in ended.stderr
     output = convert(cut, config, "--on_truncated", "keep", output="kept.h5")
@@ -162,7 +162,7 @@ def test_a_cut_file_is_kept_if_that_is_wanted(two, config, convert, tmp_path, ca
     showers, uses = up_to(data, 4)
     assert rows(output, "complete", "showers_read", "uses_read", "events_written") == [(0, showers, uses, 4)]
     assert "cut short: its whole events are kept" in capsys.readouterr().out
-    report = run_script("read_data.py", output)
+    report = called("read_data", output)
     assert "cut" in report.stdout
     n_all = sum(kind(one) == MC_EVENT for one in objects)
     whole = weights(convert(two[0], config, output="whole.h5"))
@@ -235,14 +235,14 @@ def test_runs_of_one_number_may_stand_apart_in_a_file(two, config, convert, tmp_
     path = joined([*two, tmp_path / "again.simtel"], tmp_path / "three.simtel.gz", "concatenated")
     output = convert(path, config)
     assert [number for number, _ in rows(output, "run_number", "primary")] == [1, 2, 1]
-    checked = run_script("read_data.py", output, "--check")
+    checked = called("read_data", output, "--check")
     assert (checked.returncode, checked.stderr) == (0, "")
 
 
 def test_no_event_of_a_dictionary_is_said(two, make_config, tmp_path):
     config = make_config(use_pkl_dict=True, telescope_type_mode="LST", storage_mode="mapped", image_scale_factor=1)
     (tmp_path / "cuts.pkl").write_bytes(pickle.dumps({(99, 5): (0, 1.0)}))
-    ended = run_command(two[0], tmp_path / "o.h5", config, tmp_path / "cuts.pkl")
+    ended = called("convert", two[0], tmp_path / "o.h5", config, tmp_path / "cuts.pkl")
     assert ended.returncode == 1
     n = len(numbers(two[0]))
     assert f"no event of {n} passes: {n} not in dictionary: nothing is written" in ended.stderr
@@ -253,7 +253,7 @@ def test_on_error_stop_holds_for_what_does_not_fit(two, make_config, tmp_path):
     write_demo_file(tmp_path / "x9.simtel", events=3, telescopes="LST:3", run=9)
     (tmp_path / "a1.simtel").write_bytes(two[0].read_bytes())
     config = make_config(telescope_type_mode="LST", storage_mode="mapped", image_scale_factor=1)
-    ended = run_command(tmp_path / "*.simtel", tmp_path / "o.h5", config, "--on_error", "stop")
+    ended = called("convert", tmp_path / "*.simtel", tmp_path / "o.h5", config, "--on_error", "stop")
     assert ended.returncode == 1
     assert "its telescopes do not fit the first run" in ended.stderr
     assert not (tmp_path / "o.h5").exists()

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tables
-from helpers.processes import run_script
+from helpers.processes import called
 from helpers.reading import read_dataset
 
 from image_extractor import config
@@ -49,7 +49,7 @@ def test_is_what_it_says(old):
 
 def test_read(old):
     assert check(old)[0] == []
-    checked = run_script("read_data.py", old, "--check")
+    checked = called("read_data", old, "--check")
     assert (checked.returncode, checked.stderr) == (0, "")
     table = "Training" if "Training" in "".join(_tables(old)) else "Events"
     with ImageDataset(old, table=table, telescopes="LST", columns=("run_index", "primary", "energy")) as data:
@@ -124,10 +124,10 @@ def test_runs_that_it_does_not_tell_apart(old, tmp_path):
 
 def test_what_it_does_not_tell_of_pixels_and_pointings(old, tmp_path):
     merge.rewrite(old, seed=1)
-    checked = run_script("read_data.py", old, "--check")
+    checked = called("read_data", old, "--check")
     assert (checked.returncode, checked.stderr) == (0, "")
     assert "not finite" not in checked.stdout
-    report = run_script("read_data.py", old)
+    report = called("read_data", old)
     assert "-1" not in report.stdout.partition("runs ")[2].partition("settings")[0]
     with tables.open_file(old) as file:
         assert np.isnan(file.root.Tel_Table.col("pointing")).all()

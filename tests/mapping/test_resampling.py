@@ -7,6 +7,7 @@ import tables
 from ctapipe.instrument import CameraGeometry
 from ctapipe.instrument.camera import PixelShape
 from helpers.geometries import CAMERAS, lattice, real_geometry
+from helpers.processes import called
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial import cKDTree
@@ -379,9 +380,9 @@ def test_dataset_says_where_its_cells_are(production, convert, make_config):
     np.testing.assert_allclose(images_.sum(axis=(1, 2, 3)), exact.sum(axis=(1, 2, 3)), rtol=1e-4, atol=1e-2)
 
 
-def test_command_refuses_what_makes_no_sense(production, command, make_config, tmp_path):
+def test_command_refuses_what_makes_no_sense(production, make_config, tmp_path):
     config_file = make_config(telescope_type_mode="LST+SST", image_mapping="oversampling")
-    result = command(production[0], tmp_path / "out.h5", config_file)
+    result = called("convert", production[0], tmp_path / "out.h5", config_file)
     assert result.returncode == 2
     errors = [text for text in result.stderr.splitlines() if "oversampling" in text]
     assert len(errors) == 1

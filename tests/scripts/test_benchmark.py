@@ -9,7 +9,7 @@ import pytest
 
 from image_extractor import ImageExtractor
 
-BENCHMARKS = Path(__file__).parents[1] / "scripts" / "benchmarks"
+BENCHMARKS = Path(__file__).parents[2] / "scripts" / "benchmarks"
 STEPS = "ijabcdefghk"
 
 

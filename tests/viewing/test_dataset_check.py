@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tables
 from helpers.made_dataset import write_dataset
-from helpers.processes import run_script
+from helpers.processes import called, run_script
 
 from image_extractor.viewing.dataset_check import check
 
@@ -308,12 +308,12 @@ def test_wildcards_of_numbered_outputs(sound, tmp_path):
         shutil.copy(sound / "mapped.h5", path)
     paths[1].write_text("none")
     for given in ([tmp_path / "o_*.h5"], paths):
-        result = run_script("read_data.py", *given, "--check")
+        result = called("read_data", *given, "--check")
         assert (result.returncode, result.stderr) == (1, f"{paths[1]}: not a readable HDF5 file\n")
         lines = result.stdout.splitlines()
         assert [line.partition(": all is well: 50 events")[0] for line in lines] == [str(paths[0]), str(paths[2])]
     paths[1].unlink()
-    result = run_script("read_data.py", f"{tmp_path}/o_*.h5")
+    result = called("read_data", f"{tmp_path}/o_*.h5")
     assert (result.returncode, result.stderr) == (0, "")
     lines = [line for line in result.stdout.splitlines() if line.startswith("file ")]
     assert [line.split()[1].rstrip(",") for line in lines] == [str(paths[0]), str(paths[2])]
@@ -325,7 +325,7 @@ def test_what_is_no_dataset_is_refused_in_one_line(tmp_path, option):
     tables.open_file(str(tmp_path / "empty.h5"), "w").close()
     for name, code in {"text.h5": 1, "empty.h5": 1, "absent.h5": 2, "absent*.h5": 2, "": 2}.items():
         path = tmp_path / name
-        result = run_script("read_data.py", path, *option)
+        result = called("read_data", path, *option)
         assert (result.returncode, result.stdout) == (code, "")
         assert result.stderr.startswith(f"{path}: ")
         assert result.stderr.count("\n") == 1
@@ -340,7 +340,7 @@ def test_images_that_can_not_be_read_are_one_line(sound, tmp_path):
     content = bytearray(path.read_bytes())
     content[place : place + 16] = bytes(16)
     path.write_bytes(content)
-    checked = run_script("read_data.py", path, "--check")
+    checked = called("read_data", path, "--check")
     assert (checked.returncode, checked.stderr) == (1, "")
     assert checked.stdout.startswith(f"{path}: damaged")
     assert checked.stdout.count("\n") == 1
@@ -354,7 +354,7 @@ def test_a_damaged_block_is_one_line(sound, tmp_path):
     content = bytearray(path.read_bytes())
     content[place : place + 64] = bytes(64)
     path.write_bytes(content)
-    summary, checked = run_script("read_data.py", path), run_script("read_data.py", path, "--check")
+    summary, checked = called("read_data", path), called("read_data", path, "--check")
     assert (summary.returncode, summary.stdout, checked.returncode, checked.stderr) == (1, "", 1, "")
     for line in (summary.stderr, checked.stdout):
         assert line.startswith(f"{path}: damaged")

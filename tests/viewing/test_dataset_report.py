@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tables
 from helpers.made_dataset import write_dataset
-from helpers.processes import ROOT, run_script
+from helpers.processes import ROOT, called, run_script
 
 from image_extractor import ImageExtractor
 from image_extractor.viewing.dataset_report import first_rows, summary
@@ -87,7 +87,7 @@ def test_real_data(tmp_path, real):
         storage_mode="mapped", image_dtype="uint16",
     )  # fmt: skip
     extractor.process_files([real("history_meta_75.simtel.zst")])
-    text = run_script("read_data.py", tmp_path / "real.h5").stdout
+    text = called("read_data", tmp_path / "real.h5").stdout
     assert "1 event, 15 images of 19 telescopes" in text
     assert lines_from(text, "events")[3] == ["E2", "0 to 0.5 log10(TeV)", "1", "1", "1.296 TeV"]
     assert lines_from(text, "telescopes")[1][:6] == ["LST", "LSTCam", "1855", "94 x 110", "4", "4"]
@@ -95,7 +95,7 @@ def test_real_data(tmp_path, real):
     assert (runs["run numbers"], runs["events read"], runs["images"]) == ("4", "1", "15")
     assert int(runs["clipped pixels"]) > 0  # the pixel of 659.6 p.e.
     assert int(runs["negative pixels"]) == 14561
-    checked = run_script("read_data.py", tmp_path / "real.h5", "--check")
+    checked = called("read_data", tmp_path / "real.h5", "--check")
     assert (checked.returncode, checked.stderr) == (0, "")
 
 

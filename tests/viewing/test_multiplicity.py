@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 from helpers.made_dataset import write_dataset
-from helpers.processes import run_script
+from helpers.processes import called, run_script
 
 from image_extractor import ImageExtractor
 from image_extractor.errors import InputError
@@ -73,23 +73,21 @@ def test_the_command(tmp_path):
 
 def test_names_of_pictures(tmp_path):
     write_dataset(tmp_path / "made.h5", (3, 2))
-    result = run_script("plot_numtel.py", "made.h5", cwd=tmp_path)
+    result = called("plot_numtel", "made.h5", cwd=tmp_path)
     assert result.stdout.splitlines()[-1] == "made_numtel.png"
     assert (tmp_path / "made_numtel.png").exists()
     # a part of a name that looks like a suffix tells names apart
     for name in ("a_6.0.0.h5", "a_6.0.2.h5", "price_$5$.h5"):
         (tmp_path / name).write_bytes((tmp_path / "made.h5").read_bytes())
-        result = run_script("plot_numtel.py", name, cwd=tmp_path)
+        result = called("plot_numtel", name, cwd=tmp_path)
         assert result.stdout.splitlines()[-1] == f"{name.removesuffix('.h5')}_numtel.png"
-    result = run_script("plot_numtel.py", "a_6.0.?.h5", cwd=tmp_path)
+    result = called("plot_numtel", "a_6.0.?.h5", cwd=tmp_path)
     assert (result.stdout.splitlines()[-1], result.stderr) == ("a_6.0_numtel.png", "")
     assert [line.split()[1] for line in result.stdout.splitlines() if line.startswith("events")] == ["10"]
 
 
 def test_files_of_other_telescopes_are_not_added_up(tmp_path, real):
-    result = run_script(
-        "plot_numtel.py", real("gct_checs_muons.simtel.zst"), real("lst_muons.simtel.zst"), cwd=tmp_path
-    )
+    result = called("plot_numtel", real("gct_checs_muons.simtel.zst"), real("lst_muons.simtel.zst"), cwd=tmp_path)
     assert (result.returncode, result.stdout, result.stderr.count("\n")) == (1, "", 1)
     assert "lst_muons.simtel.zst: has other telescopes than " in result.stderr
 
@@ -104,7 +102,7 @@ def test_bad_input_is_one_line(tmp_path):
     cases.append((["none.h5", "--output", "no/such/folder.png"], 2))
     cases.append((["none.h5", "--bins_cuts_dict", "cuts.pkl"], 2))
     for arguments, code in cases:
-        result = run_script("plot_numtel.py", *arguments, cwd=tmp_path)
+        result = called("plot_numtel", *arguments, cwd=tmp_path)
         assert (result.returncode, result.stdout) == (code, "")
         assert result.stderr.count("\n") == 1, result.stderr
     assert not list(tmp_path.glob("*.png"))

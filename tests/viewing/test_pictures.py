@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tables
 from helpers.made_dataset import TELESCOPES, write_dataset
-from helpers.processes import ROOT, run_script
+from helpers.processes import ROOT, called, run_script
 
 from image_extractor import ImageExtractor
 from image_extractor.commands import plot_numtel, visualize_events
@@ -197,9 +197,9 @@ def test_the_command_draws_both_primaries_of_an_event(tmp_path):
 def test_events_together_are_one_picture(tmp_path):
     write_dataset(tmp_path / "made.h5", (4, 4))
     arguments = ["--random", 3, "--together", "--output"]
-    result = run_script("visualize_events.py", tmp_path / "made.h5", *arguments, tmp_path / "new" / "three.png")
+    result = called("visualize_events", tmp_path / "made.h5", *arguments, tmp_path / "new" / "three.png")
     assert (result.returncode, result.stderr, result.stdout) == (0, "", f"{tmp_path / 'new' / 'three.png'}\n")
-    result = run_script("visualize_events.py", tmp_path / "made.h5", *arguments, tmp_path / "folder")
+    result = called("visualize_events", tmp_path / "made.h5", *arguments, tmp_path / "folder")
     assert (tmp_path / "folder" / "made_events.png").read_bytes() == (tmp_path / "new" / "three.png").read_bytes()
     with open_events(tmp_path / "made.h5") as dataset:
         events = [dataset.event(*place) for place in dataset.random(3)]
@@ -294,7 +294,7 @@ def test_output_is_a_folder_or_the_one_picture(tmp_path):
     write_dataset(tmp_path / "made.h5", (4, 4))
 
     def draw(n, output):
-        return run_script("visualize_events.py", tmp_path / "made.h5", "--random", n, "--output", output)
+        return called("visualize_events", tmp_path / "made.h5", "--random", n, "--output", output)
 
     result = draw(1, tmp_path / "new" / "one.png")
     assert (result.returncode, result.stderr, result.stdout) == (0, "", f"{tmp_path / 'new' / 'one.png'}\n")
@@ -317,7 +317,7 @@ def test_what_is_not_there_is_one_line(tmp_path):
         ("--random", 2, "--bin", 4): "no bin 4: it has 4 bins, from 0\n",
     }
     for arguments, line in cases.items():
-        result = run_script("visualize_events.py", tmp_path / "made.h5", *arguments, cwd=tmp_path)
+        result = called("visualize_events", tmp_path / "made.h5", *arguments, cwd=tmp_path)
         assert (result.returncode, result.stdout) == (2, "")
         assert result.stderr == f"{tmp_path / 'made.h5'}: {line}"
     assert not list(tmp_path.glob("*.png"))
@@ -325,7 +325,7 @@ def test_what_is_not_there_is_one_line(tmp_path):
 
 def test_half_an_event_is_wrong_usage(tmp_path):
     for arguments in (["--run", 4], ["--event", 4], ["--run", 4, "--event", 4, "--random", 1], ["--random", 0]):
-        result = run_script("visualize_events.py", tmp_path / "absent.h5", *arguments)
+        result = called("visualize_events", tmp_path / "absent.h5", *arguments)
         assert result.returncode == 2
         assert result.stderr.startswith("visualize_events.py: ")
         assert result.stderr.count("\n") == 1
@@ -354,6 +354,6 @@ def test_real_cameras(tmp_path, real):
         settings = {"use_pkl_dict": False, "telescope_type_mode": types, "image_mode": "PIXELS_TIMING_2C"}
         extractor = ImageExtractor(path, None, "gh_class", **settings)
         extractor.process_files([real(name)], max_events=1)
-        result = run_script("visualize_events.py", path, "--random", 1, "--output", tmp_path)
+        result = called("visualize_events", path, "--random", 1, "--output", tmp_path)
         assert (result.returncode, result.stderr) == (0, "")
     assert {path.name.split("_")[-1] for path in tmp_path.glob("*.png")} == {"gamma.png", "muon.png"}

@@ -106,6 +106,7 @@ def test_a_local_cluster_gives_the_same(production, config, undisturbed, tmp_pat
 
 
 @needs_dask
+@pytest.mark.slow
 def test_workers_of_two_hosts_give_the_same(cluster, production, config, undisturbed, tmp_path):
     """Relative paths too, although each worker has a working directory of its own."""
     inputs = os.path.relpath(production[0].parent, tmp_path)
@@ -120,6 +121,7 @@ def test_workers_of_two_hosts_give_the_same(cluster, production, config, undistu
 
 
 @needs_dask
+@pytest.mark.slow
 def test_a_worker_that_is_killed_in_mid_task_changes_nothing(cluster, production, config, undisturbed, tmp_path):
     address = json.loads(cluster.file.read_text())["address"]
     options = "--shuffle", "--split", "--scheduler", address
@@ -136,6 +138,7 @@ def test_a_worker_that_is_killed_in_mid_task_changes_nothing(cluster, production
 
 
 @needs_dask
+@pytest.mark.slow
 def test_a_file_that_kills_its_worker_three_times_is_left_out(cluster, production, config, tmp_path):
     options = "--scheduler", cluster.file
     process = start("Deadly", f"{production[0].parent}/*", tmp_path / "o.h5", config, *options)
@@ -148,6 +151,7 @@ def test_a_file_that_kills_its_worker_three_times_is_left_out(cluster, productio
 
 
 @needs_dask
+@pytest.mark.slow
 def test_interrupted_tasks_are_cancelled_and_workers_stay(cluster, production, config, undisturbed, tmp_path):
     options = "--shuffle", "--split", "--scheduler", cluster.file
     process = start("Waiting", f"{production[0].parent}/*", tmp_path / "o.h5", config, *options)
@@ -167,6 +171,7 @@ def test_interrupted_tasks_are_cancelled_and_workers_stay(cluster, production, c
 
 
 @needs_dask
+@pytest.mark.slow
 def test_interrupting_a_local_cluster_is_one_line(production, config, tmp_path):
     """Ctrl-C reaches all processes of a terminal."""
     options = "--scheduler", "local", "--jobs", 2
@@ -179,6 +184,7 @@ def test_interrupting_a_local_cluster_is_one_line(production, config, tmp_path):
 
 
 @needs_dask
+@pytest.mark.slow
 def test_the_class_takes_a_client_and_leaves_it(cluster, production, config, undisturbed, tmp_path):
     options = {"seed": 0, "split": {"Training": 0.9, "Validation": 0.1}}
     with client(cluster) as connected:
@@ -204,6 +210,7 @@ class Noting(Progress):
 
 
 @needs_dask
+@pytest.mark.slow
 @pytest.mark.parametrize("every", [0.0, 1000.0])
 def test_workers_tell_how_far_they_are(every, cluster, production, config, tmp_path, monkeypatch):
     """While they work, not too often; no event is counted twice, and nothing is left on the scheduler."""
@@ -225,6 +232,7 @@ def n_tasks(dask_scheduler):
 
 
 @needs_dask
+@pytest.mark.slow
 def test_parts_are_merged_on_the_workers(cluster, production, config, undisturbed, tmp_path, monkeypatch):
     monkeypatch.setattr(gather, "MANY", 1)
     monkeypatch.setattr(gather, "GROUP", 3)
@@ -240,6 +248,7 @@ def test_parts_are_merged_on_the_workers(cluster, production, config, undisturbe
 
 
 @needs_dask
+@pytest.mark.slow
 def test_a_scheduler_that_goes_away_leaves_a_state_to_go_on_from(production, config, undisturbed, tmp_path):
     (tmp_path / "cluster").mkdir()
     cluster = Cluster(tmp_path / "cluster", n_workers=1)

@@ -62,10 +62,11 @@ def test_an_executor_that_breaks_ends_the_run_in_a_state_to_go_on_from(
     production, config, convert, tmp_path, monkeypatch
 ):
     """Unlike workers of our own, an executor that lost a process is of no more use."""
-    monkeypatch.setattr(converter, "Converter", Deadly)
     extractor = ImageExtractor.from_config(tmp_path / "o.h5", None, config)
-    with EXECUTORS["processes"]() as executor, pytest.raises(OSError, match="a worker process died"):
-        extractor.process_files(production, executor=executor)
+    with monkeypatch.context() as patch, EXECUTORS["processes"]() as executor:
+        patch.setattr(converter, "Converter", Deadly)
+        with pytest.raises(OSError, match="a worker process died"):
+            extractor.process_files(production, executor=executor)
     assert not (tmp_path / "o.h5").exists()
     again = ImageExtractor.from_config(tmp_path / "o.h5", None, config)
     assert not again.process_files(production).failed
