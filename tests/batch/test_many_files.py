@@ -10,6 +10,7 @@ import time
 import pytest
 import tables
 import zstandard
+from helpers.marks import quick_and_slow
 from helpers.processes import run_command
 from helpers.reading import content, cut, read_dataset
 
@@ -266,13 +267,8 @@ MOMENTS = {
 }
 
 
-def some_slow(values, quick):
-    """Return the values as parameters; all but the quick ones are slow."""
-    return [value if value in quick else pytest.param(value, marks=pytest.mark.slow) for value in values]
-
-
-@pytest.mark.parametrize("moment", some_slow(MOMENTS, ["first part done", "merging"]))
-@pytest.mark.parametrize("jobs", some_slow([1, 2], [1]))
+@pytest.mark.parametrize("moment", quick_and_slow(MOMENTS, "first part done", "merging"))
+@pytest.mark.parametrize("jobs", quick_and_slow([1, 2], 1))
 def test_a_killed_run_leaves_nothing_half_written(moment, jobs, production, config, undisturbed, tmp_path):
     output, parts = tmp_path / "killed.h5", tmp_path / "killed.h5.parts"
     arguments = [f"{production[0].parent}/*", output, config, "--shuffle", "--split", "--jobs", jobs]

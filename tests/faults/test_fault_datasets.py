@@ -286,6 +286,7 @@ def no_locks(*_):
     raise OSError(95, "Operation not supported")
 
 
+@pytest.mark.slow
 def test_two_runs_at_once(small_runs, config, tmp_path):
     """Both are started at the same time: one does the work, or one after the other; never both."""
     output = tmp_path / "o.h5"

@@ -106,10 +106,10 @@ def test_help(script):
     assert result.stdout.startswith(f"usage: {script}")
 
 
-@pytest.mark.parametrize("room", ["dataset_report", "visualize", "numtel"])
+@pytest.mark.parametrize("room", ["read_data", "visualize_events", "plot_numtel"])
 def test_commands_start_light(room):
     code = (
-        f"import sys; sys.path.insert(0, {str(ROOT)!r})\nimport image_extractor.{room}\n"
+        f"import sys; sys.path.insert(0, {str(ROOT)!r})\nimport image_extractor.commands.{room}\n"
         "print([name for name in ('ctapipe', 'tables', 'matplotlib', 'astropy', 'scipy') if name in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
