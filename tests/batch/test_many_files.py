@@ -267,7 +267,7 @@ MOMENTS = {
 }
 
 
-@pytest.mark.parametrize("moment", quick_and_slow(MOMENTS, "first part done", "merging"))
+@pytest.mark.parametrize("moment", quick_and_slow(MOMENTS, "merging"))
 @pytest.mark.parametrize("jobs", quick_and_slow([1, 2], 1))
 def test_a_killed_run_leaves_nothing_half_written(moment, jobs, production, config, undisturbed, tmp_path):
     output, parts = tmp_path / "killed.h5", tmp_path / "killed.h5.parts"
