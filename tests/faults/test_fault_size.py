@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 import tables
 from helpers.faults.tally import IS_LONG
+from helpers.marks import quick_and_slow
 
 from image_extractor.batch import merge
 from image_extractor.errors import DatasetError
 from image_extractor.hdf5 import dataset_files, nodes, replacing
 
 
-@pytest.mark.parametrize("storage_mode", ["all", "mapped"])
+@pytest.mark.parametrize("storage_mode", quick_and_slow(["all", "mapped"], "mapped"))
 def test_hundreds_of_telescopes(storage_mode, many_telescopes, make_config, tmp_path, server):
     """HDF5 keeps the description of a table, and attributes, in 64 kB."""
     config = make_config(
