@@ -12,7 +12,7 @@ from pathlib import Path
 from ..errors import DamagedDatasetError, InputError
 from ..events import same_events, same_telescopes
 from ..hdf5 import provenance, replacing
-from ..inputs.simtel.tested_versions import untested
+from ..tested_versions import untested
 from ..workers.crew import Crew
 from ..workers.work import MAX_DEATHS
 from . import compatibility, merge, outputs, tasks
@@ -115,7 +115,7 @@ def convert_files(
     if max_events is not None and max_events < 1:
         raise ValueError(f"max_events = {max_events}: must be 1 or more, or None for all")
     progress = progress or Progress()
-    problem = untested() if converter.settings["calibration"]["fast"] else ""
+    problem = untested("ctapipe", "eventio") if converter.settings["calibration"]["fast"] else ""
     if problem:
         log.warning("the fast reader is not used, as with [calibration] fast = False: %s", problem)
     with workspace(output_path) as parts_folder:

@@ -13,11 +13,11 @@ from eventio.simtel import simtelfile
 from ...errors import CutError, InputError
 from ...input_files import why_no_file
 from ...telescopes import telescope_type
+from ...tested_versions import untested
 from .foreign_files import refuse_foreign
 from .reading_errors import reading
 from .run_objects import RunObjects
 from .simtel_run import SimTelRun, check_unchanged, identity
-from .tested_versions import untested
 from .top_objects import TopObjects
 
 log = logging.getLogger(__name__)
@@ -139,7 +139,7 @@ def open_run(path, fast=False):
 @functools.cache
 def run_class(fast):
     """Return the class of runs: FastRun, if it is wanted and was made for what is installed, or SimTelRun."""
-    if not fast or untested():
+    if not fast or untested("ctapipe", "eventio"):
         return SimTelRun
     try:
         from .fast_run import FastRun
