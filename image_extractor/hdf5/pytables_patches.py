@@ -128,7 +128,7 @@ def _keeps_pickles():
     pickled = pickle.dumps([0], 0)
     try:
         return _read_back(pickled) == {pickled}
-    except Exception:  # whatever it is that PyTables does otherwise
+    except Exception:  # noqa: BLE001, whatever it is that PyTables does otherwise
         return False
 
 
