@@ -9,9 +9,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .. import whole_files
 from ..errors import DamagedDatasetError, InputError
 from ..events import same_events, same_telescopes
-from ..hdf5 import provenance, replacing
+from ..hdf5 import provenance
 from ..tested_versions import untested
 from ..workers.crew import Crew
 from ..workers.work import MAX_DEATHS
@@ -164,7 +165,7 @@ def _damaged_parts_removed(folder):
         path = Path(err.path)
         if path.absolute().parent != folder.absolute():
             raise
-        replacing.remove(path)
+        whole_files.remove(path)
         raise OSError(errno.EIO, f"{err.damage}: this part is removed", str(path)) from err
 
 

@@ -6,8 +6,8 @@ Inputs that are recorded for nobody
     It records its input where no activity is under way, too, and starts by listing all installed packages, for
     0.3 s. Upstream: Provenance would record nothing without an activity.
 Steps under names of their own
-    What makes an event of what eventio gives is private there: the methods of :class:`Source` are the way to these
-    steps, to be called or overridden. Upstream: the same, public.
+    What makes an event of what eventio gives is private there: the methods of :class:`SourceOverFile` are the way
+    to these steps, to be called or overridden. Upstream: the same, public.
 
 Versions: see tested_versions.py. With others the source still works this way as long as its constructor uses
 SimTelFile and Provenance, else a ConfigError says what to install; the fast reader is not used.
@@ -19,7 +19,7 @@ from ctapipe.io import SimTelEventSource
 from .other_names import with_names
 
 
-class Source(SimTelEventSource):
+class SourceOverFile(SimTelEventSource):
     """ctapipe's source over a file that is open.
 
     Parameters

@@ -7,7 +7,7 @@ from ...core_positions import AREA_WEIGHTED
 from ...errors import InputError
 from ...terminal.logs import quiet
 from ..pointing import Pointings, altitude, of_tracking
-from .ctapipe_patches import Source
+from .ctapipe_patches import SourceOverFile
 from .reading_errors import reading
 from .run_objects import KINDS
 
@@ -32,7 +32,7 @@ SIMULATION_COLUMNS = {
 }
 
 
-class SimTelRun(Source):
+class SimTelRun(SourceOverFile):
     """One run: ctapipe's event source over :class:`RunObjects`.
 
     Iterate once; then call :meth:`check_end`. As a context manager it closes the file at the end.
