@@ -21,12 +21,16 @@ if __name__ == "__main__" and not __package__:  # run by its path, as in the fir
 
 from configobj import ConfigObj, ConfigObjError, flatten_errors, get_extra_values
 
+from . import whole_files
 from .energy_bins import UNITS, EnergyBins
 from .errors import ConfigError
 from .settings.checks import MANY, VALIDATOR, shown, wrong
 from .settings.combinations import BY_TELESCOPE, impossible
 from .telescopes import is_usual, unknown_name
 from .terminal.arguments import Parser, user_path
+from .terminal.exit_codes import OK, code_of
+from .terminal.interruption import interruptible
+from .terminal.logs import log_to_stderr
 
 UNIT_NAMES = ", ".join(map(repr, UNITS))
 
@@ -360,8 +364,7 @@ def check_names(settings, name):
 def write_new(path, text):
     """Write a file that must not be there yet."""
     try:
-        with Path(path).open("x", encoding="utf-8") as file:
-            file.write(text)
+        whole_files.write_new(Path(path), text.encode())
     except FileExistsError as err:
         raise ConfigError(f"{path}: exists already; remove it or choose another name") from err
     except OSError as err:
@@ -379,21 +382,29 @@ def main(arguments=None):
         help="gen: write a file of defaults; val: check a file; spec: write the configspec (default: gen)",
     )
     options = parser.parse_args(arguments)
-    logging.basicConfig(format="%(message)s")
+    log_to_stderr(logging.WARNING, "%(message)s")
     log = logging.getLogger(__name__)
     log.setLevel(logging.INFO)
     try:
-        if options.mode == "val":
-            check_names(load(options.file), options.file)
-            log.info("%s: valid", options.file)
-        else:
-            write_new(options.file, SPEC if options.mode == "spec" else default_text())
-            log.info("%s: written", options.file)
+        with interruptible():
+            log.info("%s: %s", options.file, _done(options.file, options.mode))
+    except KeyboardInterrupt as interrupt:
+        log.error("interrupted")
+        return code_of(interrupt)
     except ConfigError as err:
         for line in str(err).splitlines():
             log.error("%s", line)
-        return 2  # as the converter says of wrong settings
-    return 0
+        return code_of(err)
+    return OK
+
+
+def _done(path, mode):
+    """Do what the command is asked for; return in a word what was done."""
+    if mode == "val":
+        check_names(load(path), path)
+        return "valid"
+    write_new(path, SPEC if mode == "spec" else default_text())
+    return "written"
 
 
 if __name__ == "__main__":

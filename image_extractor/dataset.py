@@ -17,6 +17,7 @@ import os
 
 import numpy as np
 
+from . import split_fractions
 from .errors import ConfigError, DatasetError
 from .events.showers import Shares, Showers
 from .hdf5.stored_rows import OpenFiles
@@ -255,8 +256,7 @@ class ImageDataset:
             {name: ImageDataset}
         """
         values = np.array(list(fractions.values()), np.float64)
-        if not len(values) or (values <= 0).any() or not np.isclose(values.sum(), 1):
-            raise ValueError(f"split fractions {', '.join(map(str, values))}: must be above 0 and add up to 1")
+        split_fractions.check(values)
         index = self._reader.index
         keys = Showers(index.runs, seed).keys(index.events)
         shares = Shares(keys.copy(), index.events["energy_bin"], values)

@@ -9,10 +9,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .. import whole_files
 from ..errors import DamagedDatasetError, InputError
 from ..events import same_events, same_telescopes
-from ..hdf5 import provenance, replacing
-from ..inputs.simtel.tested_versions import untested
+from ..hdf5 import provenance
+from ..tested_versions import untested
 from ..workers.crew import Crew
 from ..workers.work import MAX_DEATHS
 from . import compatibility, merge, outputs, tasks
@@ -115,7 +116,7 @@ def convert_files(
     if max_events is not None and max_events < 1:
         raise ValueError(f"max_events = {max_events}: must be 1 or more, or None for all")
     progress = progress or Progress()
-    problem = untested() if converter.settings["calibration"]["fast"] else ""
+    problem = untested("ctapipe", "eventio") if converter.settings["calibration"]["fast"] else ""
     if problem:
         log.warning("the fast reader is not used, as with [calibration] fast = False: %s", problem)
     with workspace(output_path) as parts_folder:
@@ -164,7 +165,7 @@ def _damaged_parts_removed(folder):
         path = Path(err.path)
         if path.absolute().parent != folder.absolute():
             raise
-        replacing.remove(path)
+        whole_files.remove(path)
         raise OSError(errno.EIO, f"{err.damage}: this part is removed", str(path)) from err
 
 

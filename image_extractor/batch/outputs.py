@@ -7,7 +7,8 @@ from pathlib import Path
 
 import tables
 
-from ..hdf5 import dataset_files, nodes, replacing, schema
+from .. import whole_files
+from ..hdf5 import dataset_files, nodes, schema
 from ..workers.work import MAX_DEATHS
 from . import compatibility, merge
 from .tasks import Merge, merge_parts
@@ -117,7 +118,7 @@ class Target:
         if self.overwrite:
             for path in old:
                 if path not in written:
-                    replacing.remove(path)
+                    whole_files.remove(path)
         return written
 
 

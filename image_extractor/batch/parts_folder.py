@@ -11,8 +11,8 @@ import threading
 import time
 from pathlib import Path
 
+from .. import whole_files
 from ..errors import ConfigError, DatasetError
-from ..hdf5 import replacing
 
 log = logging.getLogger(__name__)
 
@@ -37,12 +37,12 @@ class Workspace:
     def clear(self):
         """Remove the parts: what they hold is in the output now."""
         for path in self.folder.glob("*.h5"):
-            replacing.remove(path)
+            whole_files.remove(path)
 
     def remove_temporary(self):
         """Remove what a run that died left half-written."""
-        for path in self.folder.glob(f"*{replacing.TEMPORARY}"):
-            replacing.remove(path)
+        for path in self.folder.glob(f"*{whole_files.TEMPORARY}"):
+            whole_files.remove(path)
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ from pathlib import Path
 from ..errors import ConfigError, InputError
 from ..input_files import find_all
 from ..terminal.arguments import Parser, user_path
+from ..terminal.exit_codes import OK
 from ..terminal.one_line_errors import need_matplotlib, one_line_errors
 from ..terminal.text_table import plural
 from ..viewing import picture_files
@@ -66,7 +67,7 @@ def _run(options):
     }
     picture = picture_files.write(numtel_figure(multiplicity, title), output, shows, bool(options.output))
     sys.stdout.write(f"{picture}\n")
-    return 0
+    return OK
 
 
 def _of_all(paths, passing):

@@ -3,6 +3,7 @@
 import sys
 
 from ..terminal.arguments import Parser, not_negative, positive, user_path
+from ..terminal.exit_codes import OK
 from ..terminal.one_line_errors import need_matplotlib, one_line_errors
 from ..viewing.draw_events import visualize
 
@@ -50,4 +51,4 @@ def _run(options):
     )
     for picture in pictures:
         sys.stdout.write(f"{picture}\n")
-    return 0
+    return OK

@@ -11,6 +11,7 @@ import numpy as np
 from .. import config
 from ..hdf5 import nodes, schema
 from ..hdf5.provenance import provenance
+from ..image_scales import scales
 from ..inputs.pointing import NOWHERE
 from ..mapping import images
 
@@ -99,11 +100,10 @@ class PartWriter:
 
     def _image_attributes(self, tel_ids):
         """Return the attributes of what holds images of these telescopes; several mappings are joined by +."""
-        keys = ("mode", "dtype", "dim_order", "scale_factor", "charge_scale", "time_scale")
-        attributes = {key if key != "mode" else "image_mode": self._image[key] for key in keys}
+        keys = ("dtype", "dim_order", "scale_factor")
+        attributes = {"image_mode": self._image["mode"]} | {key: self._image[key] for key in keys}
+        attributes |= scales(self._image)
         attributes["mapping"] = "+".join(sorted({self._mappings[tel_id] for tel_id in tel_ids}))
-        if self._image["dtype"] == "float32":  # stored in p.e. and ns, whatever the settings say of integers
-            attributes |= {"charge_scale": 1.0, "time_scale": 1.0}
         return attributes
 
     def _write_table(self, where, name, columns, rows, attributes=None):

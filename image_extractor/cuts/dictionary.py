@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .. import whole_files
 from ..errors import ConfigError, one_line
 from ..input_files import is_hdf5
 from ..primaries import primary_name
@@ -285,21 +286,16 @@ def save(path, entries, file_format="pickle", attributes=None, sources=(), prima
         If it can't be written; what was there before is then as it was.
     """
     path = Path(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        if file_format == "hdf5":
-            named = {} if primary is None else {"primary": primary, "primary_name": primary_name(primary)}
-            _write_table(part, entries, (attributes or {}) | named, sources)
-            _verify_table(part, entries)
-        else:
-            _write_pickle(part, entries, primary)
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-        part.replace(path)
+        with whole_files.whole(path) as part:
+            if file_format == "hdf5":
+                named = {} if primary is None else {"primary": primary, "primary_name": primary_name(primary)}
+                _write_table(part, entries, (attributes or {}) | named, sources)
+                _verify_table(part, entries)
+            else:
+                _write_pickle(part, entries, primary)
     except Exception as err:  # PyTables has errors of its own for a full disk
         raise ConfigError(f"{path}: can't be written: {_reason(err)}") from err
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _write_pickle(path, entries, primary):

@@ -5,13 +5,13 @@ python -m image_extractor.demo OUT.simtel.gz --events 100 --primary gamma
 
 import errno
 import gzip
-import os
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import copyfileobj
 
+from .. import whole_files
 from ..errors import ConfigError
 
 TELESCOPES = "LST:4,MSTN:6,MSTF:3,SCT:5,SSTC:4"
@@ -191,16 +191,12 @@ def _complete_or_absent(path):
     """A stream to write `path` with, compressed by suffix; it takes its name only after all bytes are on the disk."""
     if path.exists() and not path.is_file():  # never replace a device such as /dev/null
         raise OSError(errno.EINVAL, "is not a regular file", str(path))
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with partial.open("wb") as raw:
-            with _compressor(raw, path.suffix) as output:
-                yield output
-            raw.flush()
-            os.fsync(raw.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with (
+        whole_files.whole(path) as temporary,
+        temporary.open("wb") as raw,
+        _compressor(raw, path.suffix) as output,
+    ):
+        yield output
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import ConfigError, InputError
+from ..image_scales import scales
 from . import cell_loops, resampling
 from .lattice import TIE, find_lattice
 from .methods import LOSSLESS
@@ -229,10 +230,10 @@ def make_images(charges, peak_times, grid, image):
     images : array (n_images, *array_shape(grid, image))
     counts : PixelCounts
     """
-    arrays, marks = _stored(charges, grid.arrays, grid, image["dtype"], image["charge_scale"])
+    arrays, marks = _stored(charges, grid.arrays, grid, image["dtype"], scales(image)["charge_scale"])
     channels = [arrays]
     if has_timing(image["mode"]):
-        arrays, of_times = _stored(peak_times, grid.time_arrays, grid, image["dtype"], image["time_scale"])
+        arrays, of_times = _stored(peak_times, grid.time_arrays, grid, image["dtype"], scales(image)["time_scale"])
         of_times[of_times == _MARKS.negative] = _MARKS.negative_time
         channels.append(arrays)
         marks = marks | of_times

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..errors import DatasetError, MissingNameError
 from ..hdf5 import dataset_files, nodes, older_formats, schema
+from ..hdf5.image_places import image_rows
 from ..telescopes import TYPES, normalised
 from .stored_images import image_shape
 
@@ -277,9 +278,7 @@ def _read(files, source, view, bins):
         run = older_formats.run_index(block, source.runs)
         rows["run_index"] = np.where(run >= 0, run + source.first_run, older_formats.UNKNOWN)
         rows["energy_bin"] = block[recon] if recon in block.dtype.names else source.energy_bin
-        has = block["tel_map" if source.mapped else "trig_list"][:, source.positions].astype(np.int32)
-        if not source.mapped:  # the image is in the row itself
-            has = np.where(has > 0, np.arange(first, first + len(block), dtype=np.int32)[:, None], -1)
+        has = image_rows(block, first, source.positions)
         if wanted is not None and source.energy_bin < 0:
             has[~np.isin(rows["energy_bin"], wanted)] = -1
         finder.add(first, has)

@@ -9,6 +9,7 @@ import numpy as np
 from ..errors import DatasetError, MissingNameError
 from ..hdf5 import schema
 from ..hdf5.stored_rows import runs
+from ..image_scales import scales
 
 #: Buffers that are kept for the next batches, and bytes of the largest of them.
 BUFFERS_KEPT, LARGEST_KEPT = 8, 1 << 26
@@ -167,9 +168,8 @@ def image_shape(attributes):
 
 def channel_scales(attributes):
     """Return the stored counts per p.e. or ns of each channel, float array (n_channels,)."""
-    names = channel_names(attributes)
-    scales = {"charge": attributes["charge_scale"], "time": attributes["time_scale"]}
-    return np.array([scales.get(name, 1.0) for name in names], np.float64)
+    found = scales(attributes)
+    return np.array([found.get(f"{name}_scale", 1.0) for name in channel_names(attributes)], np.float64)
 
 
 def channel_names(attributes):
@@ -195,13 +195,18 @@ def choose_channels(channels, names, path):
 def check_stored_numbers(sources):
     """Raise DatasetError unless the stored numbers of all sources mean the same."""
     first = sources[0]
+    expected = _meaning(first)
     for source in sources[1:]:
-        for key in ("dtype", "charge_scale", "time_scale"):
-            old, new = first.attributes[key], source.attributes[key]
-            if old != new:
+        for key, new in _meaning(source).items():
+            if new != expected[key]:
                 raise DatasetError(
-                    f"{source.path}: stored with {key} = {new}, {first.path} with {old}: dtype = None can't mix them"
+                    f"{source.path}: stored with {key} = {new}, {first.path} with {expected[key]}: "
+                    "dtype = None can't mix them"
                 )
+
+
+def _meaning(source):
+    return {"dtype": source.attributes["dtype"]} | scales(source.attributes)
 
 
 class SourceImages:

@@ -11,6 +11,7 @@ import numpy as np
 from .. import config
 from ..events import same_events
 from ..hdf5 import nodes, older_formats, schema
+from ..hdf5.image_places import has_image
 from ..mapping import images
 from ..primaries import primary_name
 from ..terminal.text_table import plural
@@ -187,8 +188,7 @@ class RunCounts:
 
     def add(self, table, first, rows):
         """Count a block of rows."""
-        has_image = rows["tel_map"] >= 0 if "tel_map" in rows.dtype.names else rows["trig_list"] != 0
-        n_images = has_image.sum(axis=1)
+        n_images = has_image(rows).sum(axis=1)
         self._faults.mark(table._v_pathname, "no image", n_images == 0, first)
         if self._gamma_only:
             what, wrong = "a primary other than gamma, though gamma_only is set,", rows["gamma_hadron_label"] != 0

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..hdf5.image_places import has_image
+from ..image_scales import scales
 from ..terminal.text_table import aligned, plural, printable
 
 WIDTH = 120
@@ -92,8 +94,7 @@ def _number(value):
 
 
 def _images(dataset, row):
-    has_image = row["tel_map"] >= 0 if dataset.is_mapped else row["trig_list"] != 0
-    ids = dataset.tel_table["tel_id"][has_image].tolist()
+    ids = dataset.tel_table["tel_id"][has_image(row)].tolist()
     return ",".join(map(str, ids[:6])) + (f",... ({len(ids)})" if len(ids) > 6 else "")
 
 
@@ -115,8 +116,7 @@ class _Count:
         old = self.energies.get(path, (float("inf"), -float("inf")))
         self.energies[path] = min(old[0], float(energy.min())), max(old[1], float(energy.max()))
         self.primaries.setdefault(path, Counter()).update(_counted(rows["gamma_hadron_label"]))
-        has_image = rows["tel_map"] >= 0 if "tel_map" in rows.dtype.names else rows["trig_list"] != 0
-        self.images = [old + int(new) for old, new in zip(self.images, has_image.sum(axis=0), strict=True)]
+        self.images = [old + int(new) for old, new in zip(self.images, has_image(rows).sum(axis=0), strict=True)]
 
 
 def _counted(values):
@@ -150,10 +150,11 @@ def _head(dataset, count):
         f"shuffled, seed {seed}" if seed is not None else "not shuffled",
         f"split {split}" if split else "not split",
     ]
+    per = scales(image)
     stored = "p.e. and ns as they are"
     if image["dtype"] != "float32":
-        stored = f"{image['charge_scale']:g} per p.e."
-        stored += f", {image['time_scale']:g} per ns" if "TIMING" in image["mode"] else ""
+        stored = f"{per['charge_scale']:g} per p.e."
+        stored += f", {per['time_scale']:g} per ns" if "TIMING" in image["mode"] else ""
     facts = {
         "file": f"{dataset.path}, {_size(Path(dataset.path).stat().st_size)}, format {attributes['format_version']}",
         "content": f"{plural(n_events, 'event')}, {plural(sum(count.images), 'image')} of "

@@ -15,6 +15,8 @@ import tables
 from .. import config
 from ..errors import ConfigError, DamagedDatasetError, one_line
 from ..hdf5 import dataset_files, nodes, older_formats, schema
+from ..hdf5.image_places import has_image
+from ..image_scales import scales
 from ..mapping import images
 from ..mapping.lattice import find_lattice
 from ..mapping.methods import LOSSLESS
@@ -283,12 +285,12 @@ class DatasetEvents:
 
     def _stored(self, table, record, position, tel_id):
         """Return a telescope's array in an event and the node that tells of its scales; None without image."""
+        if not has_image(record)[position]:
+            return None, None
         name = schema.image_name(tel_id)
         if not self.is_mapped:
-            return (record[name] if record["trig_list"][position] else None), table._v_attrs
+            return record[name], table._v_attrs
         index = int(record["tel_map"][position])
-        if index < 0:
-            return None, None
         node = table._v_parent._f_get_child(name)
         if index >= node.nrows:
             damage = f"damaged: {table._v_pathname} has an image {index} of telescope {tel_id}, {name} does not"
@@ -299,11 +301,11 @@ class DatasetEvents:
         camera = self.cameras[telescope["camera"].decode()]
         image, factor = self.settings["image"], int(self.settings["image"]["scale_factor"])
         channels = stored if image["dim_order"] == "channels_first" else np.moveaxis(stored, -1, 0)
-        charge_array = channels[0] / float(attributes["charge_scale"])
+        charge_array = channels[0] / scales(attributes)["charge_scale"]
         charge = camera.pixel_vectors(charge_array, factor)
         time_array = peak_time = None
         if images.has_timing(image["mode"]):
-            time_array = channels[1] / float(attributes["time_scale"])
+            time_array = channels[1] / scales(attributes)["time_scale"]
             peak_time = camera.pixel_vectors(time_array, factor)
         tel_id, tel_type = int(telescope["tel_id"]), telescope["tel_type"].decode()
         return TelescopeImage(tel_id, tel_type, camera, stored, charge_array, time_array, charge, peak_time)

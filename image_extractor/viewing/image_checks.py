@@ -3,6 +3,7 @@
 import numpy as np
 
 from ..hdf5 import nodes
+from ..hdf5.image_places import has_image
 from ..terminal.text_table import plural
 from .event_images import row_blocks
 
@@ -132,8 +133,7 @@ class ImageColumns:
         """Look at a block of rows."""
         self._faults.mark(table._v_pathname, "trig_list neither 0 nor 1", (rows["trig_list"] > 1).any(axis=1), first)
         names = [name for name in rows.dtype.names if name[0] == "T" and name[1:].isdigit()]
-        for name, has_image in zip(names, rows["trig_list"].T, strict=True):
-            without = has_image == 0
+        for name, without in zip(names, ~has_image(rows).T, strict=True):
             wrong = np.zeros(len(rows), bool)
             wrong[without] = rows[name][without].any(axis=(1, 2, 3))
             what = f"an image of telescope {name[1:]} where trig_list has none,"

@@ -110,6 +110,7 @@ def _dataset_blocks(path):
 
     Blocks are (run numbers, event numbers, bool array (n_events, n_telescopes): where there is an image).
     """
+    from ..hdf5.image_places import has_image
     from .event_images import open_events, row_blocks
 
     with open_events(path) as dataset:
@@ -119,8 +120,7 @@ def _dataset_blocks(path):
         with open_events(path) as dataset:
             for table in dataset.tables():
                 for _, rows in row_blocks(table):
-                    has_image = rows["tel_map"] >= 0 if dataset.is_mapped else rows["trig_list"] != 0
-                    yield rows["run_number"], rows["event_number"], has_image
+                    yield rows["run_number"], rows["event_number"], has_image(rows)
 
     return blocks(), types
 

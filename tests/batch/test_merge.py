@@ -23,7 +23,7 @@ def made_part(data_file, folder):
         image_scale_factor=1, energy_bins_min=-2, energy_bins_max=2, energy_bins_bin_size=1,
     ).converter  # fmt: skip
     path = folder / f"{data_file.name}.h5"
-    tasks.convert(extractor, tasks.Conversion(str(data_file), data_file, path, tasks.Options()))
+    tasks.convert(extractor.converter, tasks.Conversion(str(data_file), data_file, path, tasks.Options()))
     return path
 
 
