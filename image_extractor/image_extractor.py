@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from . import config
-from .cuts import dictionary as cuts
+from .cuts import dictionary
 from .errors import ConfigError
 from .input_files import find_files
 
@@ -62,14 +62,14 @@ class ImageExtractor:
         if given is None:
             return None
         if isinstance(given, str | Path):
-            entries, self.dictionary_primary = cuts.load_with_primary(given)
-            self.dictionary_name, self.dictionary_sha256 = Path(given).name, cuts.sha256(given)
+            entries, self.dictionary_primary = dictionary.load_with_primary(given)
+            self.dictionary_name, self.dictionary_sha256 = Path(given).name, dictionary.sha256(given)
         else:
-            entries = cuts.check(given)
-            self.dictionary_name, self.dictionary_sha256 = "dict", cuts.sha256_of(entries)
+            entries = dictionary.check(given)
+            self.dictionary_name, self.dictionary_sha256 = "dict", dictionary.sha256_of(entries)
         if self.settings["mode"] == "gh_class":
             name = self.dictionary_name if isinstance(given, dict) else given
-            cuts.check_bins(entries, config.energy_bins(self.settings), name)
+            dictionary.check_bins(entries, config.energy_bins(self.settings), name)
         return entries
 
     # -- what the command runs ---------------------------------------------------------------------
@@ -118,12 +118,12 @@ class ImageExtractor:
             'refuse' a file that ends early, or 'keep' its whole events and mark its run.
         command_line : str
             For the file's provenance.
-        progress : batch.Progress, optional
+        progress : many_files.Progress, optional
             Told of events read, files done and the merge.
 
         Returns
         -------
-        batch.Report
+        many_files.Report
             What became of each file. Those that can't be converted are logged, and are in its ``failed``.
 
         Raises
@@ -154,8 +154,8 @@ class ImageExtractor:
             command_line=command_line,
             progress=progress,
         )
-        for run in report.failed:
-            log.error("%s", run["reason"])
+        for outcome in report.failed:
+            log.error("%s", outcome["reason"])
         return report
 
     def process_data(self, data_file, max_events=None):
@@ -178,7 +178,7 @@ class ImageExtractor:
             If the file can't be converted whole; the output stays as it was.
         """
         report = self.process_files([data_file], max_events=max_events, on_error="stop")
-        return report.runs[0]
+        return report.outcomes[0]
 
     def shuffle_data(self, h5_file=None, seed=0):
         """Shuffle every Events table of a dataset (default: the output), repeatably for a seed."""
@@ -199,9 +199,9 @@ class ImageExtractor:
     def select_telescopes(self, data_file):
         """Return the selected telescopes of a file, {type: [tel_id, ...]}, and their number."""
         from . import telescopes
-        from .inputs.simtel import open_run
+        from .inputs.simtel.open_run import open_run
 
-        with open_run.open_run(data_file) as run:
+        with open_run(data_file) as run:
             section = self.settings["telescope"]
             selected = telescopes.select(run.subarray, section["type_mode"], section["tel_ids"])
         return selected, sum(map(len, selected.values()))
@@ -211,5 +211,5 @@ class ImageExtractor:
         """What converts files one by one, see :class:`image_extractor.conversion.converter.Converter`."""
         from .conversion.converter import Converter
 
-        dictionary = self.dictionary_name, self.dictionary_sha256, self.dictionary_primary
-        return Converter(self.settings, self.bins_cuts_dict, *dictionary)
+        facts = self.dictionary_name, self.dictionary_sha256, self.dictionary_primary
+        return Converter(self.settings, self.bins_cuts_dict, *facts)

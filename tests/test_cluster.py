@@ -15,10 +15,9 @@ from conftest import run_command
 from reading import content
 
 from image_extractor import ImageExtractor, InputError
-from image_extractor.batch import merge
-from image_extractor.batch import outputs as gather
+from image_extractor.batch import merge, outputs
 from image_extractor.batch.many_files import Progress
-from image_extractor.workers import dask_engine as dask_cluster
+from image_extractor.workers import dask_engine
 
 HERE = Path(__file__).parent
 
@@ -209,7 +208,7 @@ class Noting(Progress):
 @pytest.mark.parametrize("every", [0.0, 1000.0])
 def test_workers_tell_how_far_they_are(every, cluster, production, config, tmp_path, monkeypatch):
     """While they work, not too often; no event is counted twice, and nothing is left on the scheduler."""
-    monkeypatch.setattr(dask_cluster, "TELL_EVERY", every)
+    monkeypatch.setattr(dask_engine, "TELL_EVERY", every)
     progress = Noting()
     with client(cluster) as connected:
         extractor = ImageExtractor.from_config(tmp_path / "o.h5", None, config)
@@ -228,8 +227,8 @@ def n_tasks(dask_scheduler):
 
 @needs_dask
 def test_parts_are_merged_on_the_workers(cluster, production, config, undisturbed, tmp_path, monkeypatch):
-    monkeypatch.setattr(gather, "MANY", 1)
-    monkeypatch.setattr(gather, "GROUP", 3)
+    monkeypatch.setattr(outputs, "MANY", 1)
+    monkeypatch.setattr(outputs, "GROUP", 3)
     merged, build = [], merge.build
     monkeypatch.setattr(
         merge, "build", lambda paths, *rest, **options: merged.append(len(paths)) or build(paths, *rest, **options)

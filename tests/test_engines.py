@@ -13,12 +13,10 @@ from reading import content
 from image_extractor import ConfigError, ImageExtractor
 from image_extractor.batch import many_files, tasks
 from image_extractor.batch.many_files import Progress
-from image_extractor.batch.parts_folder import workspace
-from image_extractor.conversion import converter
-from image_extractor.conversion import part_writer as part
+from image_extractor.batch.parts_folder import hold_parts_folder
+from image_extractor.conversion import converter, part_writer
 from image_extractor.hdf5 import provenance
-from image_extractor.workers import crew as engines
-from image_extractor.workers import work as tasks_work
+from image_extractor.workers import crew, work
 
 EXECUTORS = {
     "threads": lambda: concurrent.futures.ThreadPoolExecutor(2),
@@ -82,7 +80,9 @@ def test_workers_with_other_software_are_refused(production, config, tmp_path, m
     """Their parts would not be what this run makes."""
     here, versions = threading.get_ident(), provenance.versions
     monkeypatch.setattr(
-        part, "versions", lambda: versions() | ({} if threading.get_ident() == here else {"ctapipe_version": "0.1"})
+        part_writer,
+        "versions",
+        lambda: versions() | ({} if threading.get_ident() == here else {"ctapipe_version": "0.1"}),
     )
     extractor = ImageExtractor.from_config(tmp_path / "o.h5", None, config)
     with EXECUTORS["threads"]() as executor, pytest.raises(ConfigError, match=r"has ctapipe 0\.1, this run"):
@@ -90,8 +90,7 @@ def test_workers_with_other_software_are_refused(production, config, tmp_path, m
 
 
 def test_workers_that_do_not_see_the_folder_are_named(production, config, tmp_path, monkeypatch):
-
-    monkeypatch.setattr(tasks_work.SharedTool, "check_wanted", lambda self: self.path.unlink())
+    monkeypatch.setattr(work.SharedTool, "check_wanted", lambda self: self.path.unlink())
     extractor = ImageExtractor.from_config(tmp_path / "o.h5", None, config)
     with EXECUTORS["threads"]() as executor, pytest.raises(OSError, match="do all workers see this folder"):
         extractor.process_files(production, executor=executor)
@@ -118,17 +117,20 @@ def many(production, config, tmp_path):
                 begun(i)
                 path = tmp_path / f"run{i}.simtel"
                 path.touch()
-                yield tasks.Conversion(str(path), path, work.part_path(path), tasks.Options())
+                yield tasks.ConversionTask(str(path), path, parts_folder.part_path(path), tasks.Options())
 
-        with workspace(tmp_path / "o.h5") as work, engines.Crew(extractor, work.folder, executor, 1) as crew:
-            return many_files.convert_all(crew, conversions(), n_files, "stop", Progress())
+        with (
+            hold_parts_folder(tmp_path / "o.h5") as parts_folder,
+            crew.Crew(extractor, parts_folder.folder, executor, 1) as here,
+        ):
+            return many_files.convert_all(here, conversions(), n_files, "stop", Progress())
 
     return run
 
 
 def test_tasks_are_submitted_in_a_bounded_window(many, monkeypatch):
     """And tasks are made only then."""
-    monkeypatch.setattr(engines, "WINDOW", 5)
+    monkeypatch.setattr(crew, "WINDOW", 5)
     submitted, finished, most, begun = [], [], [], []
 
     class Counting(concurrent.futures.ThreadPoolExecutor):
@@ -152,7 +154,7 @@ def test_tasks_are_submitted_in_a_bounded_window(many, monkeypatch):
 
 def test_memory_grows_by_a_small_record_for_each_file(many, monkeypatch):
     """Its run of the report, which is what a caller asks for."""
-    monkeypatch.setattr(engines, "WINDOW", 50)
+    monkeypatch.setattr(crew, "WINDOW", 50)
     with concurrent.futures.ThreadPoolExecutor(2) as executor:
         many(100, executor)
         tracemalloc.start()

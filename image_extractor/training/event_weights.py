@@ -22,7 +22,7 @@ from ..terminal.text_table import plural
 
 log = logging.getLogger(__name__)
 
-GAMMA, ELECTRON, PROTON = 0, 1, 101
+GAMMA, PROTON = 0, 101
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ LABELS = [(name, kind) for name, kind, *_ in schema.EVENT_COLUMNS] + [("energy_b
 
 
 @dataclass
-class Source:
+class SampleSource:
     """The Events table of one energy bin of one file.
 
     Attributes
@@ -70,7 +70,7 @@ class SampleIndex:
 
     Attributes
     ----------
-    sources : list of Source
+    sources : list of SampleSource
     telescopes : structured array
         Rows of Tel_Table of the chosen telescopes, file after file.
     runs : structured array
@@ -184,7 +184,7 @@ def _sources(file, path, table, tel_table, chosen, first_tel, bins):
         image["shape"] = _common_shape(path, tel_table[chosen], shapes)
         energy_bin = int(name[1:]) if name else -1
         sources.append(
-            Source(path, group._v_pathname, node._v_name, tel_ids, chosen, first_tel, energy_bin, mapped, image)
+            SampleSource(path, group._v_pathname, node._v_name, tel_ids, chosen, first_tel, energy_bin, mapped, image)
         )
     return sources
 

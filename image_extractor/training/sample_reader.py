@@ -4,7 +4,7 @@ import copy
 
 import numpy as np
 
-from ..hdf5.stored_rows import runs
+from ..hdf5.stored_rows import stretches
 from . import sample_columns, stored_images
 
 
@@ -130,5 +130,5 @@ class SampleReader:
 
     @staticmethod
     def _undo_scales(conversion, images, positions):
-        for run in runs(positions - np.arange(len(positions))):
-            conversion.undo_scales(images[positions[run.start] : positions[run.stop - 1] + 1])
+        for stretch in stretches(positions - np.arange(len(positions))):
+            conversion.undo_scales(images[positions[stretch.start] : positions[stretch.stop - 1] + 1])

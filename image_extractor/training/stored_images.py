@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import DatasetError, MissingNameError
 from ..hdf5 import schema
-from ..hdf5.stored_rows import runs
+from ..hdf5.stored_rows import stretches
 
 #: Buffers that are kept for the next batches, and bytes of the largest of them.
 BUFFERS_KEPT, LARGEST_KEPT = 8, 1 << 26
@@ -210,7 +210,7 @@ class SourceImages:
     Parameters
     ----------
     files : OpenFiles
-    source : sample_index.Source
+    source : sample_index.SampleSource
     conversion : Conversion
     """
 
@@ -223,7 +223,7 @@ class SourceImages:
         The arguments are sorted as :meth:`order` says.
         """
         if self._source.mapped:
-            for part in runs(tels):
+            for part in stretches(tels):
                 self._fill_from_array(images, positions[part], int(tels[part.start]), rows[part])
         else:
             self._fill_from_table(images, positions, tels, rows)

@@ -43,7 +43,7 @@ HOOKS = (
     SimTelFile._parse_next_object,
 )
 
-HEADER_SIZE, EXTENSION_SIZE = 12, 4
+HEADER_SIZE = 12
 SAMPLES_VERSION = 3
 #: Of counts, pedestals and factors that the compiled loop calibrates; others are left to NumPy, which promotes them.
 LOOP_DTYPES = (np.uint16, np.float32, np.float32)
