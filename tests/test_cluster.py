@@ -214,7 +214,7 @@ def test_workers_tell_how_far_they_are(every, cluster, production, config, tmp_p
         extractor = ImageExtractor.from_config(tmp_path / "o.h5", None, config)
         report = extractor.process_files(production, executor=connected, progress=progress)
         wait_for(lambda: not connected.run_on_scheduler(n_tasks))
-    for path, run in zip(production, report.runs, strict=True):
+    for path, run in zip(production, report.outcomes, strict=True):
         *messages, end = progress.told[path.name]
         assert end is None
         assert sum(messages) == run["events_read"] > 0

@@ -43,8 +43,8 @@ def test_any_executor_gives_the_same_and_is_left_open(kind, production, config, 
     with EXECUTORS[kind]() as executor:
         report = extractor.process_files(files, executor=executor, progress=progress)
         assert executor.submit(sum, (1, 2)).result() == 3
-    assert [run["status"] for run in report.runs] == ["written"] * 4
-    assert (progress.n_files, progress.n_events) == (4, sum(run["events_read"] for run in report.runs))
+    assert [run["status"] for run in report.outcomes] == ["written"] * 4
+    assert (progress.n_files, progress.n_events) == (4, sum(run["events_read"] for run in report.outcomes))
     assert content(tmp_path / "o.h5") == expected
     assert not (tmp_path / "o.h5.parts").exists()
 
@@ -72,7 +72,7 @@ def test_an_executor_that_breaks_ends_the_run_in_a_state_to_go_on_from(
 def test_a_file_that_kills_has_no_effect_on_others_of_the_pool(production, config, tmp_path, monkeypatch):
     monkeypatch.setattr(converter, "Converter", Deadly)
     report = ImageExtractor.from_config(tmp_path / "o.h5", None, config).process_files(production, jobs=2)
-    assert [run["status"] for run in report.runs] == ["written", "failed", "written", "written"]
+    assert [run["status"] for run in report.outcomes] == ["written", "failed", "written", "written"]
     assert report.failed[0]["reason"] == f"{production[1]}: its worker process died 3 times"
 
 
@@ -107,7 +107,7 @@ class Pretending(ImageExtractor):
 def many(production, config, tmp_path):
     """Return a function that has so many inputs pretended to be converted; it returns the runs."""
     extractor = ImageExtractor.from_config(tmp_path / "one.h5", None, config)
-    report = extractor.process_files(production[:1]).runs[0]
+    report = extractor.process_files(production[:1]).outcomes[0]
     extractor = Pretending.from_config(tmp_path / "o.h5", None, config)
     extractor.report = report
 
