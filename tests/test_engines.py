@@ -14,7 +14,7 @@ from image_extractor import ConfigError, ImageExtractor
 from image_extractor.batch import many_files, tasks
 from image_extractor.batch.many_files import Progress
 from image_extractor.batch.parts_folder import hold_parts_folder
-from image_extractor.conversion import converter, part_writer
+from image_extractor.conversion import converter
 from image_extractor.hdf5 import provenance
 from image_extractor.workers import crew, work
 
@@ -60,10 +60,11 @@ def test_an_executor_that_breaks_ends_the_run_in_a_state_to_go_on_from(
     production, config, convert, tmp_path, monkeypatch
 ):
     """Unlike workers of our own, an executor that lost a process is of no more use."""
-    monkeypatch.setattr(converter, "Converter", Deadly)
     extractor = ImageExtractor.from_config(tmp_path / "o.h5", None, config)
-    with EXECUTORS["processes"]() as executor, pytest.raises(OSError, match="a worker process died"):
-        extractor.process_files(production, executor=executor)
+    with EXECUTORS["processes"]() as executor, monkeypatch.context() as patch:
+        patch.setattr(converter, "Converter", Deadly)
+        with pytest.raises(OSError, match="a worker process died"):
+            extractor.process_files(production, executor=executor)
     assert not (tmp_path / "o.h5").exists()
     again = ImageExtractor.from_config(tmp_path / "o.h5", None, config)
     assert not again.process_files(production).failed
@@ -80,7 +81,7 @@ def test_workers_with_other_software_are_refused(production, config, tmp_path, m
     """Their parts would not be what this run makes."""
     here, versions = threading.get_ident(), provenance.versions
     monkeypatch.setattr(
-        part_writer,
+        provenance,
         "versions",
         lambda: versions() | ({} if threading.get_ident() == here else {"ctapipe_version": "0.1"}),
     )
@@ -96,7 +97,7 @@ def test_workers_that_do_not_see_the_folder_are_named(production, config, tmp_pa
         extractor.process_files(production, executor=executor)
 
 
-class Pretending(ImageExtractor):
+class Pretending(converter.Converter):
     """Converts nothing, but reports as if."""
 
     def convert(self, data_file, *_):
@@ -105,11 +106,11 @@ class Pretending(ImageExtractor):
 
 @pytest.fixture
 def many(production, config, tmp_path):
-    """Return a function that has so many inputs pretended to be converted; it returns the runs."""
+    """Return a function that has so many inputs pretended to be converted; it returns the outcomes."""
     extractor = ImageExtractor.from_config(tmp_path / "one.h5", None, config)
     report = extractor.process_files(production[:1]).outcomes[0]
-    extractor = Pretending.from_config(tmp_path / "o.h5", None, config)
-    extractor.report = report
+    pretending = Pretending(extractor.settings, None)
+    pretending.report = report
 
     def run(n_files, executor, begun=lambda _: None):
         def conversions():
@@ -121,7 +122,7 @@ def many(production, config, tmp_path):
 
         with (
             hold_parts_folder(tmp_path / "o.h5") as parts_folder,
-            crew.Crew(extractor, parts_folder.folder, executor, 1) as here,
+            crew.Crew(pretending, parts_folder.folder, executor, 1) as here,
         ):
             return many_files.convert_all(here, conversions(), n_files, "stop", Progress())
 

@@ -24,7 +24,7 @@ def display(base, files):
     from tqdm import tqdm
     from tqdm.contrib.logging import logging_redirect_tqdm
 
-    class Display(base):
+    class EventsBar(base):
         """One bar over all events; their number is estimated from how far the files are read."""
 
         def __enter__(self):
@@ -65,7 +65,7 @@ def display(base, files):
             self.bar.set_description_str(f"merging {n_sources} parts")
             log.debug("merging %d parts", n_sources)
 
-    return Display()
+    return EventsBar()
 
 
 def _in_words(outcome):
