@@ -250,7 +250,7 @@ def _limits(pixels):
 
 
 def numtel_figure(multiplicity, title):
-    """Return the matplotlib Figure of a numtel.Multiplicity: a histogram for all types, and for each."""
+    """Return the matplotlib Figure of a multiplicity.Multiplicity: a histogram for all types, and for each."""
     import matplotlib
 
     matplotlib.use("Agg")
