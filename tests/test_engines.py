@@ -16,7 +16,7 @@ from image_extractor.batch.many_files import Progress
 from image_extractor.batch.parts_folder import hold_parts_folder
 from image_extractor.conversion import converter
 from image_extractor.hdf5 import provenance
-from image_extractor.workers import crew, work
+from image_extractor.workers import crew, engine, work
 
 EXECUTORS = {
     "threads": lambda: concurrent.futures.ThreadPoolExecutor(2),
@@ -131,7 +131,7 @@ def many(production, config, tmp_path):
 
 def test_tasks_are_submitted_in_a_bounded_window(many, monkeypatch):
     """And tasks are made only then."""
-    monkeypatch.setattr(crew, "WINDOW", 5)
+    monkeypatch.setattr(engine, "WINDOW", 5)
     submitted, finished, most, begun = [], [], [], []
 
     class Counting(concurrent.futures.ThreadPoolExecutor):
@@ -154,8 +154,8 @@ def test_tasks_are_submitted_in_a_bounded_window(many, monkeypatch):
 
 
 def test_memory_grows_by_a_small_record_for_each_file(many, monkeypatch):
-    """Its run of the report, which is what a caller asks for."""
-    monkeypatch.setattr(crew, "WINDOW", 50)
+    """Its outcome in the report, which is what a caller asks for."""
+    monkeypatch.setattr(engine, "WINDOW", 50)
     with concurrent.futures.ThreadPoolExecutor(2) as executor:
         many(100, executor)
         tracemalloc.start()

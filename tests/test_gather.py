@@ -7,6 +7,7 @@ from reading import content, read_dataset
 from image_extractor import DatasetError, ImageExtractor
 from image_extractor.batch import merge, outputs, tasks
 from image_extractor.dataset import ImageDataset
+from image_extractor.workers import crew, work
 
 ORDER = "--shuffle", "--split", "0.6,0.4"
 
@@ -134,13 +135,14 @@ def test_a_numbered_output_that_is_not_ours_is_refused(production, config, tmp_p
 
 
 def test_a_merge_that_kills_its_workers_ends_the_run(groups, threads, production, config, tmp_path, monkeypatch):
-    monkeypatch.setattr(tasks, "MAX_DEATHS", 0)
+    monkeypatch.setattr(work, "MAX_DEATHS", 0)
     parts = tmp_path / "o.h5.parts"
     merges = [tasks.MergeTask((), parts / "group.h5", None, None)]
-    from image_extractor.workers.crew import Crew
-
     parts.mkdir()
-    with Crew(None, parts, threads, 2) as crew, pytest.raises(OSError, match=r"merging group\.h5 killed its worker"):
-        outputs._merge_all(merges, crew, lambda: None)
+    with (
+        crew.Crew(None, parts, threads, 2) as here,
+        pytest.raises(OSError, match=r"merging group\.h5 killed its worker"),
+    ):
+        outputs._merge_all(merges, here, lambda: None)
     with pytest.raises(DatasetError):
         merge.build([tmp_path / "missing.h5"], tmp_path / "o.h5", parts)
