@@ -292,17 +292,17 @@ def _refuse(outcome, reason):
 class Progress:
     """Told what happens; this one keeps quiet."""
 
-    def started(self, n_files):
+    def started(self, n_files: int) -> None:
         """Conversion begins."""
 
-    def read(self, file, n_events, fraction):
+    def read(self, file: str, n_events: int, fraction: float) -> None:
         """So many more events of a file were read; it is read to this fraction."""
 
-    def done(self, outcome):
+    def done(self, outcome: Outcome) -> None:
         """A file is done; `outcome` as in Report.outcomes."""
 
-    def merging(self, n_sources):
+    def merging(self, n_sources: int) -> None:
         """The merge begins."""
 
-    def merged(self):
+    def merged(self) -> None:
         """One source is merged."""
