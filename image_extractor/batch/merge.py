@@ -14,7 +14,7 @@ from ..errors import DamagedDatasetError, DatasetError
 from ..hdf5 import dataset_files, nodes, older_formats, replacing, schema
 from ..hdf5.image_places import has_image
 from . import compatibility
-from .parts_folder import workspace
+from .parts_folder import hold_parts_folder
 from .split_plan import SplitPlan
 from .table_passes import Append, Shuffle, Split
 
@@ -41,10 +41,10 @@ def rewrite(path, seed=None, split=None):
 
     Raises DatasetError if the file is no dataset, or is to be split and is so already.
     """
-    with workspace(path) as work:
+    with hold_parts_folder(path) as parts:
         if split and compatibility.inspect(path).is_split:
             raise DatasetError(f"{path}: is split already")
-        build([path], path, work.folder, seed=seed, split=split, split_seed=_shuffle_seed(path))
+        build([path], path, parts.folder, seed=seed, split=split, split_seed=_shuffle_seed(path))
 
 
 def _shuffle_seed(path):

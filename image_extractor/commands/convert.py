@@ -178,8 +178,8 @@ def _convert(options, command_line):
             progress=progress,
         )
     _print(summary(report, options.output, time.monotonic() - start))
-    for run in report.failed:
-        log.error("%s", run["reason"])
+    for outcome in report.failed:
+        log.error("%s", outcome["reason"])
     reason = "" if report.failed or report.outputs else nothing_written(report, extractor.settings)
     if reason:
         raise InputError(f"{options.path}: {reason}: nothing is written")
@@ -200,8 +200,8 @@ def _print(text):
 
 def _warn_of_wrong_dictionary(report, options):
     """Say so if a dictionary has no event of all that were read: it may be that of other runs."""
-    written = [run for run in report.runs if run["status"] == "written" and run["events_read"]]
-    if written and all(run.get("dropped_not_in_dictionary") == run["events_read"] for run in written):
+    written = [outcome for outcome in report.outcomes if outcome["status"] == "written" and outcome["events_read"]]
+    if written and all(outcome.get("dropped_not_in_dictionary") == outcome["events_read"] for outcome in written):
         log.warning(
             "%s has no event of %s, which will not be converted again: "
             "if it is the wrong dictionary, start afresh with the right one and --overwrite",

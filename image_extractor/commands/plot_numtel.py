@@ -38,10 +38,10 @@ def main(arguments=None):
         type=user_path,
         help="the picture (default: name of the file with _numtel.png, in this folder)",
     )
-    return one_line_errors(_run, parser.parse_args(arguments))
+    return one_line_errors(_plot, parser.parse_args(arguments))
 
 
-def _run(options):
+def _plot(options):
     need_matplotlib()
     paths = find_all(options.paths)
     output = Path(options.output or f"{picture_files.name_of(paths)}_numtel.png")

@@ -62,10 +62,10 @@ def main(arguments=None):
     """Run the command prepare_cuts_dict.py; returns the exit code."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    return one_line_errors(_run, options)
+    return one_line_errors(_prepare, options)
 
 
-def _run(options):
+def _prepare(options):
     try:
         prepare(**vars(options))
     except (ConfigError, InputError) as err:

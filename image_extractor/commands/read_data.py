@@ -24,10 +24,10 @@ def main(arguments=None):
         help="verify that rows, images, bins and counts agree; exit code 1, and a line each, where they do not",
     )
     options = parser.parse_args(arguments)
-    return one_line_errors(_run, options)
+    return one_line_errors(_read, options)
 
 
-def _run(options):
+def _read(options):
     code = OK
     for number, path in enumerate(find_all(options.datasets)):
         sys.stdout.write("\n" if number and not options.check else "")

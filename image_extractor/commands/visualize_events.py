@@ -34,10 +34,10 @@ def main(arguments=None):
         parser.error("--run and --event go together")
     if options.run is not None and options.random is not None:
         parser.error("give either --run and --event, or --random")
-    return one_line_errors(_run, options)
+    return one_line_errors(_visualize, options)
 
 
-def _run(options):
+def _visualize(options):
     need_matplotlib()
     pictures = visualize(
         options.datasets,

@@ -25,7 +25,7 @@ SECONDS, SECONDS_PER_MB = 5, 2
 
 
 def load_pickle(path):
-    """Return the checked entries of a pickle as a structured array of `cuts.DTYPE`, and the primary or None.
+    """Return the checked entries of a pickle as a structured array of `dictionary.DTYPE`, and the primary or None.
 
     Raises ConfigError if it is refused.
     """

@@ -139,14 +139,14 @@ def _column_problems(dataset, table):
 
 
 def _array_problems(dataset, group):
-    arrays, image = nodes.image_arrays(group), dataset.settings["image"]
+    arrays, image_settings = nodes.image_arrays(group), dataset.settings["image"]
     for telescope in dataset.tel_table:
         tel_id, camera = int(telescope["tel_id"]), dataset.cameras.get(telescope["camera"].decode())
         where = f"{group._v_pathname.rstrip('/')}/{schema.image_name(tel_id)}"
         if tel_id not in arrays:
             yield f"{where}: the image array is missing"
         elif camera is not None:
-            expected = np.dtype(image["dtype"]), images.array_shape(camera, image)
+            expected = np.dtype(image_settings["dtype"]), images.array_shape(camera, image_settings)
             found = arrays[tel_id].atom.dtype, arrays[tel_id].shape[1:]
             if found != expected:
                 yield f"{where}: images of {found[0]} {found[1]}, not {expected[0]} {expected[1]}"

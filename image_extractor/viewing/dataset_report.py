@@ -141,7 +141,7 @@ def _count(dataset):
 def _head(dataset, count):
     """Return what the file is and how it was made."""
     attributes = {name: dataset.file.root._v_attrs[name] for name in dataset.file.root._v_attrs._f_list("user")}
-    settings, image = dataset.settings, dataset.settings["image"]
+    settings, image_settings = dataset.settings, dataset.settings["image"]
     n_events = sum(table.nrows for table in dataset.tables())
     versions = [f"{name} {attributes.get(f'{name}_version', '?')}" for name in ("ctapipe", "eventio", "tables")]
     made = f"{attributes.get('utc_time', '?')} by image_extractor {attributes.get('image_extractor_version', '?')}"
@@ -150,18 +150,18 @@ def _head(dataset, count):
         f"shuffled, seed {seed}" if seed is not None else "not shuffled",
         f"split {split}" if split else "not split",
     ]
-    per = scales(image)
+    per = scales(image_settings)
     stored = "p.e. and ns as they are"
-    if image["dtype"] != "float32":
+    if image_settings["dtype"] != "float32":
         stored = f"{per['charge_scale']:g} per p.e."
-        stored += f", {per['time_scale']:g} per ns" if "TIMING" in image["mode"] else ""
+        stored += f", {per['time_scale']:g} per ns" if "TIMING" in image_settings["mode"] else ""
     facts = {
         "file": f"{dataset.path}, {_size(Path(dataset.path).stat().st_size)}, format {attributes['format_version']}",
         "content": f"{plural(n_events, 'event')}, {plural(sum(count.images), 'image')} of "
         f"{plural(len(dataset.tel_table), 'telescope')}; "
         f"mode {settings['mode']}, storage {settings['storage_mode']}",
-        "images": f"{image['mode']}, {image['dim_order']}, {image['dtype']} ({stored}), "
-        f"scale_factor {image['scale_factor']}, {_mappings(dataset)}",
+        "images": f"{image_settings['mode']}, {image_settings['dim_order']}, {image_settings['dtype']} ({stored}), "
+        f"scale_factor {image_settings['scale_factor']}, {_mappings(dataset)}",
         "made": f"{made} with {', '.join(versions)}",
         "command": attributes.get("command_line") or "none (made from Python)",
         "order": ", ".join(order),
@@ -304,13 +304,13 @@ def _telescopes(dataset, count):
 
 def _ids(ids):
     """Return telescope ids in short: 1-4, 7."""
-    runs = []
+    spans = []
     for tel_id in ids:
-        if runs and tel_id == runs[-1][1] + 1:
-            runs[-1][1] = tel_id
+        if spans and tel_id == spans[-1][1] + 1:
+            spans[-1][1] = tel_id
         else:
-            runs.append([tel_id, tel_id])
-    words = [str(first) if first == last else f"{first}-{last}" for first, last in runs]
+            spans.append([tel_id, tel_id])
+    words = [str(first) if first == last else f"{first}-{last}" for first, last in spans]
     return ", ".join(words[:8]) + (", ..." if len(words) > 8 else "")
 
 

@@ -43,7 +43,7 @@ def open_events(path):
 
 
 @dataclass(frozen=True, eq=False)
-class Camera:
+class StoredCamera:
     """An entry of /Cameras.
 
     Attributes
@@ -123,7 +123,7 @@ class TelescopeImage:
     ----------
     tel_id : int
     tel_type : str
-    camera : Camera
+    camera : StoredCamera
     stored : array as it stands in the file
     charge_array, time_array : float array (n_x, n_y) in p.e. and ns, the stored channels 0 and 1;
         time_array is None without TIMING
@@ -132,7 +132,7 @@ class TelescopeImage:
 
     tel_id: int
     tel_type: str
-    camera: Camera
+    camera: StoredCamera
     stored: np.ndarray
     charge_array: np.ndarray
     time_array: np.ndarray | None
@@ -163,7 +163,7 @@ class DatasetEvents:
     settings : dict
     tel_table : structured array, one row per telescope
     runs : structured array, Run_Table
-    cameras : {entry of /Cameras: Camera}
+    cameras : {entry of /Cameras: StoredCamera}
     """
 
     def __init__(self, file):
@@ -176,7 +176,7 @@ class DatasetEvents:
         self.tel_table = older_formats.tel_table(file.root[schema.TEL_TABLE][:])
         self.runs = older_formats.run_table(file.root[schema.RUN_TABLE][:])
         self.cameras = {
-            node._v_name: Camera(node._v_name, node[:], nodes.user_attributes(node))
+            node._v_name: StoredCamera(node._v_name, node[:], nodes.user_attributes(node))
             for node in file.root[schema.CAMERAS]._f_iter_nodes("Table")
         }
 
@@ -299,12 +299,12 @@ class DatasetEvents:
 
     def _image(self, telescope, stored, attributes):
         camera = self.cameras[telescope["camera"].decode()]
-        image, factor = self.settings["image"], int(self.settings["image"]["scale_factor"])
-        channels = stored if image["dim_order"] == "channels_first" else np.moveaxis(stored, -1, 0)
+        image_settings, factor = self.settings["image"], int(self.settings["image"]["scale_factor"])
+        channels = stored if image_settings["dim_order"] == "channels_first" else np.moveaxis(stored, -1, 0)
         charge_array = channels[0] / scales(attributes)["charge_scale"]
         charge = camera.pixel_vectors(charge_array, factor)
         time_array = peak_time = None
-        if images.has_timing(image["mode"]):
+        if images.has_timing(image_settings["mode"]):
             time_array = channels[1] / scales(attributes)["time_scale"]
             peak_time = camera.pixel_vectors(time_array, factor)
         tel_id, tel_type = int(telescope["tel_id"]), telescope["tel_type"].decode()

@@ -128,16 +128,16 @@ def _dataset_blocks(path):
 def _simtel_blocks(path):
     """Return the same of the shower events of a simtel file, an event at a time."""
     from .. import telescopes
-    from ..inputs.simtel import open_run
+    from ..inputs.simtel.open_run import open_run, open_runs
 
-    with open_run.open_run(path) as run:
+    with open_run(path) as run:
         selected = telescopes.select(run.subarray, "ALL")
 
     tel_ids = np.array(sorted(tel_id for ids in selected.values() for tel_id in ids))
     type_of = {tel_id: name for name, ids in selected.items() for tel_id in ids}
 
     def blocks():
-        with open_run.open_runs(path) as runs:
+        with open_runs(path) as runs:
             for run in runs:
                 if telescopes.select(run.subarray, "ALL") != selected:
                     raise InputError(f"{path}: its runs have different telescopes: not to be counted together")

@@ -97,7 +97,7 @@ def work(shared_tool, function, task, tell=None):
     shared_tool : SharedTool
     function : callable
         `convert` or `merge_parts`.
-    task : Conversion or Merge
+    task : ConversionTask or MergeTask
     tell : callable, optional
         Called now and then with file, events read and the fraction read; its attribute `every` are the seconds between.
 

@@ -93,7 +93,7 @@ def open_runs(path, fast=False, on_truncated="refuse"):
     ----------
     path : str or Path
     fast : bool
-        Read it the fast way, if that was made for the installed ctapipe and eventio; see fast_simtel.py.
+        Read it the fast way, if that was made for the installed ctapipe and eventio; see fast_run.py.
     on_truncated : 'refuse' or 'keep'
         Whether a file that is cut is an error, or gives the events that are whole before the cut, with a warning;
         then its run is not `complete`.
