@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from . import config
-from .cuts import dictionary as cuts
+from .cuts import dictionary
 from .errors import ConfigError
 from .input_files import find_files
 
@@ -55,22 +55,13 @@ class ImageExtractor:
             raise ConfigError(
                 "a bins_cuts_dict is given but use_pkl_dict = False: set it to True, or leave the file out"
             )
-        self.dictionary_name, self.dictionary_sha256, self.dictionary_primary = "", "", None
         self.bins_cuts_dict = self._checked_cuts(bins_cuts_dict)
 
     def _checked_cuts(self, given):
         if given is None:
             return None
-        if isinstance(given, str | Path):
-            entries, self.dictionary_primary = cuts.load_with_primary(given)
-            self.dictionary_name, self.dictionary_sha256 = Path(given).name, cuts.sha256(given)
-        else:
-            entries = cuts.check(given)
-            self.dictionary_name, self.dictionary_sha256 = "dict", cuts.sha256_of(entries)
-        if self.settings["mode"] == "gh_class":
-            name = self.dictionary_name if isinstance(given, dict) else given
-            cuts.check_bins(entries, config.energy_bins(self.settings), name)
-        return entries
+        bins = config.energy_bins(self.settings) if self.settings["mode"] == "gh_class" else None
+        return dictionary.load(given, bins) if isinstance(given, str | Path) else dictionary.given(given, bins)
 
     # -- what the command runs ---------------------------------------------------------------------
 
@@ -211,5 +202,4 @@ class ImageExtractor:
         """What converts files one by one, see :class:`image_extractor.conversion.converter.Converter`."""
         from .conversion.converter import Converter
 
-        dictionary = self.dictionary_name, self.dictionary_sha256, self.dictionary_primary
-        return Converter(self.settings, self.bins_cuts_dict, *dictionary)
+        return Converter(self.settings, self.bins_cuts_dict)
