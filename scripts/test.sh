@@ -10,4 +10,5 @@ venv=${VENV:-.venv-test-$version}
 "$venv/bin/python" -m pip install --quiet --upgrade '.[test]'
 "$venv/bin/ruff" check .
 "$venv/bin/ruff" format --check .
+"$venv/bin/codespell" --toml pyproject.toml README.md CHANGELOG.md CONTRIBUTING.md image_extractor scripts tests
 exec "$venv/bin/python" -P -m pytest -n "${TEST_WORKERS:-2}" "$@"

@@ -19,9 +19,10 @@ from pathlib import Path
 
 import psutil
 
-from image_extractor import ImageExtractor
+from image_extractor import config
 from image_extractor.batch import many_files, outputs, tasks
 from image_extractor.batch.parts_folder import workspace
+from image_extractor.conversion.converter import Converter
 from image_extractor.demo import write_demo_file
 from image_extractor.workers.crew import Crew
 from image_extractor.workers.dask_engine import connect
@@ -33,7 +34,7 @@ SETTINGS |= {"energy_bins_bin_size": 7}
 MB = 1 << 20
 
 
-class Pretender(ImageExtractor):
+class Pretender(Converter):
     """Waits instead of converting."""
 
     def convert(self, data_file, part_path, *_):
@@ -48,14 +49,14 @@ class Pretender(ImageExtractor):
 
 def make_parts(folder, name, n_files, events, telescopes):
     """Convert demo files; return [(path of the part, its report)] and the seconds that a part takes."""
-    extractor = ImageExtractor(folder / "o.h5", None, **SETTINGS)
+    converter = Converter(config.from_keywords(SETTINGS), None)
     parts, seconds = [], []
     for number in range(n_files):
         path, target = folder / f"{name}{number}.simtel", folder / f"{name}{number}.h5"
         write_demo_file(path, events=events, telescopes=telescopes, run=number + 1)
         task = tasks.Conversion(str(path), path, target, tasks.Options())
         start = time.monotonic()
-        report = tasks.convert(extractor, task)
+        report = tasks.convert(converter, task)
         seconds.append(time.monotonic() - start)
         parts.append((target, {key: value for key, value in report.items() if key != "file"}))
         path.unlink()
@@ -104,22 +105,22 @@ def measure_tasks(folder, n_tasks, n_workers, parts, seconds):
     files = [inputs / f"run{number}.simtel" for number in range(n_tasks)]
     for file in files:
         file.touch()
-    from benchmark_scale import Pretender as Importable  # as the workers know it
+    from scale import Pretender as Importable  # as the workers know it
 
-    extractor = Importable(folder / "dataset.h5", None, **SETTINGS)
-    extractor.parts, extractor.seconds = parts, seconds
+    converter = Importable(config.from_keywords(SETTINGS), None)
+    converter.parts, converter.seconds = parts, seconds
     with (
         cluster(folder, n_workers) as (scheduler_file, scheduler),
         connect(str(scheduler_file), 1) as client,
-        workspace(extractor.output_path) as work,
+        workspace(folder / "dataset.h5") as work,
     ):
         client.wait_for_workers(n_workers)
-        with Crew(extractor, work.folder, client, 1) as crew:  # workers import
+        with Crew(converter, work.folder, client, 1) as crew:  # workers import
             warm_up = (conversion(file, work) for file in files[: 4 * n_workers])
             many_files.convert_all(crew, warm_up, 4 * n_workers, "stop", many_files.Progress())
         work.clear()
         at_client, at_scheduler, start = Usage(psutil.Process()), Usage(scheduler), time.monotonic()
-        with Crew(extractor, work.folder, client, 1) as crew:
+        with Crew(converter, work.folder, client, 1) as crew:
             conversions = (conversion(file, work) for file in files)
             runs = many_files.convert_all(crew, conversions, n_tasks, "stop", Half(n_tasks, at_client, at_scheduler))
         wall = time.monotonic() - start

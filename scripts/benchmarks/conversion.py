@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """How long the ways through a simtel file take: ctapipe's, eventio's and ours, as whole processes, in turn.
 
 Each step is a process of its own, start and imports included, on one core unless said. Steps take turns,
@@ -24,7 +25,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from .errors import ConfigError, InputError
+from image_extractor.errors import ConfigError, InputError
 
 #: EventIO: type of the run header, size of a top-level object's header, and bytes in which the run header is found.
 RUN_HEADER, OBJECT_HEADER_SIZE, HEADER_BYTES = 2000, 16, 64 << 20
@@ -69,7 +70,7 @@ for event in SimTelFile(sys.argv[1]):
 SOURCE = CTAPIPE + "for event in source: pass\n"
 CALIBRATOR = CTAPIPE + "calibrate = CameraCalibrator(subarray=source.subarray)\nfor event in source: calibrate(event)\n"
 IMPORTS = "import ctapipe.io, ctapipe.calib"
-OUR_IMPORTS = "import image_extractor.batch.many_files, image_extractor.inputs.simtel.fast_run, image_extractor.conversion.part_writer, ctapipe.calib"
+OUR_IMPORTS = "import image_extractor.batch.many_files, image_extractor.inputs.simtel.fast_run, ctapipe.calib"
 
 NAMES = {
     "i": "start: import ctapipe.io, ctapipe.calib",
@@ -141,7 +142,7 @@ def _used_by_workers(process):
 
 def copy_with_run_number(path, target, run_number):
     """Copy a simtel file, decompressed, as another run: a dataset admits no event twice."""
-    from .inputs.simtel.byte_stream import ByteStream
+    from image_extractor.inputs.simtel.byte_stream import ByteStream
 
     stream = ByteStream(path)
     data, offset = bytearray(stream.read_some(HEADER_BYTES)), 0
@@ -184,7 +185,7 @@ def commands(path, events, focal_length, folder, n_files, with_copies=True):
 
 def facts(path):
     """Return [(run number, event number), ...] of the triggered events, and which focal length the file has."""
-    from .inputs.simtel import open_run
+    from image_extractor.inputs.simtel import open_run
 
     events = []
     with open_run.open_runs(path) as runs:
@@ -272,7 +273,7 @@ def _input(given, folder):
             raise ConfigError(f"{given}: no such file")
         return Path(given)
     try:
-        from .demo.write import write_demo_file
+        from image_extractor.demo import write_demo_file
     except ImportError as err:
         raise ConfigError("no FILE is given, and this installation makes none: give a simtel file") from err
     path = folder / "demo.simtel"
@@ -281,7 +282,7 @@ def _input(given, folder):
 
 
 def _parser():
-    parser = argparse.ArgumentParser(prog="benchmark.py", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="conversion.py", description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("file", metavar="FILE", nargs="?", help="simtel file (default: synthetic showers are made)")
     add("--repeats", metavar="N", type=int, default=3, help="times each step is run (default: 3)")

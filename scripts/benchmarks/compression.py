@@ -1,4 +1,5 @@
-"""Size and speed of image arrays by compression and chunk: what chose the defaults of [output] and of storage.py."""
+#!/usr/bin/env python3
+"""Size and speed of image arrays by compression and chunk: what chose the defaults of [output] and of hdf5/nodes.py."""
 
 import argparse
 import json
@@ -11,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import tables
 
-from .errors import DatasetError
-from .hdf5 import dataset_files, nodes
+from image_extractor.errors import DatasetError
+from image_extractor.hdf5 import dataset_files, nodes
 
 CHUNKS = (1, 4, 16, 64)
 BATCH = 256
@@ -67,7 +68,7 @@ def measure(images, compression, chunk, path):
 
 def main(arguments=None):
     """Print the table; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="benchmark_compression.py", description=__doc__)
+    parser = argparse.ArgumentParser(prog="compression.py", description=__doc__)
     parser.add_argument("dataset", metavar="DATASET", help="a mapped dataset, whose images are used")
     parser.add_argument("--images", type=int, default=4000, help="images to use, at most (default: 4000)")
     parser.add_argument("--repeats", type=int, default=3, help="the least time of so many is taken (default: 3)")

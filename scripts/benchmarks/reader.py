@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Measure how fast datasets are read back, beside dl1-data-handler on a ctapipe-process file of the same events.
 
-    benchmark_reader.py DATASET.h5 [--dl1 DL1.h5 --dl1dh_python ENV/bin/python]
+    reader.py DATASET.h5 [--dl1 DL1.h5 --dl1dh_python ENV/bin/python]
 
 DATASET is written again in several layouts (in a temporary folder); each is read in batches, one core, warm cache,
 labels included, in epochs of its own process. Rounds alternate between readers; the median counts. dl1-data-handler
