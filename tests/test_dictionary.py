@@ -77,6 +77,15 @@ def test_that_of_another_extractor_is_a_dict_too(tmp_path):
     }
 
 
+@pytest.mark.parametrize("file_format", dictionary.FORMATS)
+def test_what_was_loaded_is_saved_again(file_format, tmp_path):
+    dictionary.save(tmp_path / "one", OLD, file_format)
+    dictionary.save(tmp_path / "two", dictionary.load(tmp_path / "one"), file_format)
+    assert dictionary.load(tmp_path / "two") == OLD
+    if file_format == "pickle":
+        assert pickle.loads((tmp_path / "two").read_bytes()) == OLD
+
+
 # -- a file is read once --------------------------------------------------------------------------
 
 

@@ -250,7 +250,7 @@ def save(path, entries, file_format="pickle", attributes=None, sources=(), prima
     ----------
     path : str or Path
         An existing file is replaced once the new one is complete and on disk.
-    entries : dict, or rows as :mod:`entries` has them
+    entries : dict, Dictionary, or rows as :mod:`entries` has them
         {(run number, event number): (bin, reconstructed energy in TeV)}, of built-in types.
     file_format : {"pickle", "hdf5"}
     attributes : dict, optional
@@ -266,6 +266,7 @@ def save(path, entries, file_format="pickle", attributes=None, sources=(), prima
         If it can't be written; what was there before is then as it was.
     """
     path = Path(path)
+    entries = entries.rows() if isinstance(entries, Dictionary) else entries
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         if file_format == "hdf5":
