@@ -23,7 +23,7 @@ __all__ = ["ImageExtractor"]
 log = logging.getLogger(__name__)
 
 #: {(run number, event number): (bin, reconstructed energy in TeV)}
-Cuts = dict[tuple[int, int], tuple[int, float]]
+Cuts = Mapping[tuple[int, int], tuple[int, float]]
 
 
 class ImageExtractor:
@@ -91,24 +91,13 @@ class ImageExtractor:
             raise ConfigError(
                 "a bins_cuts_dict is given but use_pkl_dict = False: set it to True, or leave the file out"
             )
-        self.dictionary_name, self.dictionary_sha256 = "", ""
-        self.dictionary_primary: int | None = None
         self.bins_cuts_dict = self._checked_cuts(bins_cuts_dict)
 
     def _checked_cuts(self, given: Cuts | str | Path | None) -> Cuts | None:
         if given is None:
             return None
-        entries: Cuts
-        if isinstance(given, str | Path):
-            entries, self.dictionary_primary = dictionary.load_with_primary(given)
-            self.dictionary_name, self.dictionary_sha256 = Path(given).name, dictionary.sha256(given)
-        else:
-            entries = dictionary.check(given)
-            self.dictionary_name, self.dictionary_sha256 = "dict", dictionary.sha256_of(entries)
-        if self.settings["mode"] == "gh_class":
-            name = self.dictionary_name if isinstance(given, dict) else given
-            dictionary.check_bins(entries, config.energy_bins(self.settings), name)
-        return entries
+        bins = config.energy_bins(self.settings) if self.settings["mode"] == "gh_class" else None
+        return dictionary.load(given, bins) if isinstance(given, str | Path) else dictionary.given(given, bins)
 
     # -- what the command runs ---------------------------------------------------------------------
 
@@ -272,5 +261,4 @@ class ImageExtractor:
         """What converts files one by one, see :class:`image_extractor.conversion.converter.Converter`."""
         from .conversion.converter import Converter
 
-        facts = self.dictionary_name, self.dictionary_sha256, self.dictionary_primary
-        return Converter(self.settings, self.bins_cuts_dict, *facts)
+        return Converter(self.settings, self.bins_cuts_dict)

@@ -92,18 +92,18 @@ def prepare(mscw_files, output, config_path, file_format="pickle", primary=None,
     settings = config.load(config_path)
     files = find_files(mscw_files)
     _check_output(output, [*files, config_path], overwrite)
-    entries, flows = _build_with_progress(files, settings)
+    rows, flows = _build_with_progress(files, settings)
     primary = _known_primary(files, primary)
-    dictionary.save(output, entries, file_format, _attributes(settings), flows, primary)
+    dictionary.save(output, rows, file_format, _attributes(settings), flows, primary)
     if debug and len(flows) > 1:
         for path, flow in flows.items():
             sys.stdout.write(cut_flow_table(flow, settings, f"cut flow of {path}") + "\n")
     title = f"cut flow of {files[0]}" if len(files) == 1 else f"cut flow of {len(files)} files"
     sys.stdout.write(cut_flow_table(total(flows.values()), settings, title))
-    if not entries:
+    if not len(rows):
         sys.stdout.write("warning: no event passes the cuts and is in a bin: the dictionary is empty\n")
     of = "" if primary is None else f" of {primary_name(primary)}"
-    sys.stdout.write(f"{output}: {len(entries):,} events{of} written\n")
+    sys.stdout.write(f"{output}: {len(rows):,} events{of} written\n")
 
 
 def _known_primary(files, given):

@@ -47,12 +47,23 @@ def hdf5_errors(path):
         raise OSError(err.errno, err.strerror, str(path)) from err
 
 
-class PlainFile(PatchedFile):
-    """An HDF5 file of which nothing is ever unpickled."""
+class _NoFile(FileName):
+    """A file name for messages alone: HDF5 reads bytes as a file only under a name that no file has."""
 
-    def __init__(self, path, mode="r", **options):
+    def encode(self, *_):
+        """Return what can't be opened, for a file is no folder."""
+        return super().encode() + b"/"
+
+
+class PlainFile(PatchedFile):
+    """An HDF5 file of which nothing is ever unpickled; with `image` what is read is these bytes, not the file."""
+
+    def __init__(self, path, mode="r", image=None, **options):
+        name = FileName(path) if image is None else _NoFile(path)
+        if image is not None:
+            options |= {"driver": "H5FD_CORE", "driver_core_image": image, "driver_core_backing_store": 0}
         # PyTables would keep 16 MB of chunks of every array, which are never asked for again
-        super().__init__(FileName(path), mode, **({"chunk_cache_size": CHUNK_CACHE_BYTES} | options))
+        super().__init__(name, mode, **({"chunk_cache_size": CHUNK_CACHE_BYTES} | options))
 
 
 class _RowsFile(PlainFile):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..cuts import dictionary
 from ..errors import InputError
 from ..input_files import is_hdf5, why_no_file
 from ..terminal.text_table import aligned
@@ -51,7 +52,7 @@ def count_telescopes(path, bins_cuts_dict=None):
     ----------
     path : str or Path
         A dataset, or a simtel file; of this, all telescopes, without calibration.
-    bins_cuts_dict : dict, optional
+    bins_cuts_dict : Dictionary or dict, optional
         {(run number, event number): (bin, reconstructed energy)}: says which events pass.
 
     Returns
@@ -64,7 +65,7 @@ def count_telescopes(path, bins_cuts_dict=None):
         If the file is neither, or damaged.
     """
     blocks, types = (_dataset_blocks if _is_dataset(path) else _simtel_blocks)(path)
-    passing = None if bins_cuts_dict is None else _Keys(bins_cuts_dict)
+    passing = dictionary.given(bins_cuts_dict) if isinstance(bins_cuts_dict, dict) else bins_cuts_dict
     members = {ALL_TYPES: np.ones(len(types), bool)}
     members |= {name: np.array([tel_type == name for tel_type in types]) for name in dict.fromkeys(types)}
     n_telescopes = {name: int(columns.sum()) for name, columns in members.items()}
@@ -73,29 +74,12 @@ def count_telescopes(path, bins_cuts_dict=None):
     for run_numbers, event_numbers, has_image in blocks:
         chosen = {"all": slice(None)}
         if passing is not None:
-            chosen["passing"] = passing.contain(run_numbers, event_numbers)
+            chosen["passing"] = passing.contains(run_numbers, event_numbers)
         for name, columns in members.items():
             numbers = has_image[:, columns].sum(axis=1)
             for kind, rows in chosen.items():
                 counts[kind][name] += np.bincount(numbers[rows], minlength=n_telescopes[name] + 1)
     return Multiplicity(n_telescopes, counts)
-
-
-class _Keys:
-    """The (run, event) keys of a dictionary, for many look-ups at once."""
-
-    def __init__(self, entries):
-        self._keys = np.sort(self._packed(*np.array(list(entries) or np.zeros((0, 2)), np.int64).T))
-
-    @staticmethod
-    def _packed(run_numbers, event_numbers):
-        packed = np.empty(len(run_numbers), [("run", np.int64), ("event", np.int64)])
-        packed["run"], packed["event"] = run_numbers, event_numbers
-        return packed
-
-    def contain(self, run_numbers, event_numbers):
-        """Return a bool array, true where the key is there."""
-        return np.isin(self._packed(run_numbers, event_numbers), self._keys)
 
 
 def _is_dataset(path):
