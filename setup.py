@@ -12,7 +12,7 @@ EXTRAS = {
     "scripts": ["uproot>=5", "matplotlib", "pillow"],
     "dask": ["dask", "distributed"],
 }
-EXTRAS["test"] = ["pytest", "pytest-xdist", "hypothesis", "ruff", *EXTRAS["scripts"], *EXTRAS["dask"]]
+EXTRAS["test"] = ["pytest", "pytest-xdist", "hypothesis", "ruff", "codespell", *EXTRAS["scripts"], *EXTRAS["dask"]]
 
 # what people run; the rest of scripts/ serves the development
 TOOLS = ["image_extractor.py", "prepare_cuts_dict.py", "read_data.py", "visualize_events.py", "plot_numtel.py"]

@@ -14,7 +14,7 @@ from .tasks import Merge, merge_parts
 
 #: More parts than these are merged by workers first, in groups, so that the last merge opens few files, each of which
 #: takes 10 ms or more. It is only done where parts are smaller than SMALL on average (200 images): copying
-#: those of larger ones takes longer than to open them, and everything is written twice. See benchmark_scale.py.
+#: those of larger ones takes longer than to open them, and everything is written twice. See scale.py.
 #: Groups are small, so that their images are copied as they are stored, see storage.MAX_LOOKUPS.
 MANY, SMALL, GROUP = 10_000, 2 << 20, 30
 

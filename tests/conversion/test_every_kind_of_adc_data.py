@@ -7,7 +7,7 @@ import pytest
 import tables
 from ctapipe.io import SimTelEventSource
 from helpers import adc_kinds
-from reading import dl1_events, read_dataset
+from helpers.reading import dl1_events, read_dataset
 
 from image_extractor import ImageExtractor
 

@@ -13,9 +13,8 @@ import time
 import numpy as np
 import pytest
 import tables
-from harness import server, small_runs
-from reading import content
-from tally import Tally, chosen
+from helpers.faults.tally import Tally, chosen
+from helpers.reading import content
 
 from image_extractor import DatasetError
 from image_extractor.batch import compatibility, merge
@@ -287,6 +286,7 @@ def no_locks(*_):
     raise OSError(95, "Operation not supported")
 
 
+@pytest.mark.slow
 def test_two_runs_at_once(small_runs, config, tmp_path):
     """Both are started at the same time: one does the work, or one after the other; never both."""
     output = tmp_path / "o.h5"

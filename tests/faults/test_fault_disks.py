@@ -5,10 +5,9 @@ import shutil
 import subprocess
 
 import pytest
-from harness import server, small_runs
-from reading import content
-from tally import Tally, chosen
-from test_fault_steps import judge
+from helpers.faults.harness import judge
+from helpers.faults.tally import Tally, chosen
+from helpers.reading import content
 
 KILOBYTES = range(4, 2404, 32)
 

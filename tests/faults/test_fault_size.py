@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 import tables
-from harness import server, small_runs
-from tally import IS_LONG
+from helpers.faults.tally import IS_LONG
 
-from image_extractor.batch import merge, table_passes
+from image_extractor.batch import merge
 from image_extractor.errors import DatasetError
 from image_extractor.hdf5 import dataset_files, nodes, replacing
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from eventio.var_int import unsigned_varint_arrays_differential
-from simtel_objects import edited
+from helpers.simtel_objects import edited
 
 from image_extractor.demo import production, write_demo_file
 from image_extractor.demo.cameras import build_camera
