@@ -7,6 +7,7 @@ import pytest
 from helpers.random_dataset import VARIANTS, write_dataset
 from helpers.reading import content
 from helpers.real_files import real_file
+from hypothesis import settings
 
 # shells start background jobs, and so would these start their children, deaf to Ctrl-C
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -20,6 +21,13 @@ ALL_TELESCOPES = {
 
 def pytest_addoption(parser):
     parser.addoption("--slow", action="store_true", help="run all tests, also those that are marked slow")
+
+
+def pytest_configure(config):
+    """Choose how many examples hypothesis tries where a test states no number of its own."""
+    settings.register_profile("quick", max_examples=30)
+    settings.register_profile("slow", max_examples=150)
+    settings.load_profile("slow" if config.getoption("slow") else "quick")
 
 
 def pytest_collection_modifyitems(config, items):

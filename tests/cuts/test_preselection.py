@@ -139,7 +139,7 @@ def compare(tmp_path, production, chosen, version, block_rows):
     assert dictionary.check(entries) == entries
 
 
-anything = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+anything = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @anything

@@ -109,7 +109,7 @@ def test_the_command_writes_and_says_what(tmp_path):
 
 def test_help_needs_none_of_the_heavy_packages():
     code = (
-        "import sys\nfrom image_extractor import demo\n"
+        "import sys\nfrom image_extractor.demo.__main__ import main\n"
         "try:\n    main(['--help'])\nexcept SystemExit as stop:\n    assert stop.code == 0\n"
         "print(sorted({'numpy', 'scipy', 'ctapipe', 'eventio', 'tables'} & set(sys.modules)))"
     )
