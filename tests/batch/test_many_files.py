@@ -235,9 +235,9 @@ def test_output_that_is_not_ours_is_refused_untouched(content_of, production, co
     assert "dataset.h5: not a" in caplog.text
 
 
-@pytest.mark.parametrize("name", ["demo", "extracted_pedestals.simtel.zst", "calib_events.simtel.gz"])
+@pytest.mark.parametrize("name", ["demo", "extracted_pedestals.simtel.zst"])
 def test_no_shower_anywhere_is_an_error(name, production, real, config, convert, tmp_path, caplog):
-    """A run without showers has events of pedestals or flashers."""
+    """Events before any shower are those of pedestals and flashers."""
     if name == "demo":
         path = tmp_path / "calibration.simtel"
         write_objects(path, [one for one in read_objects(production[0]) if one.type not in OF_SHOWERS])
