@@ -277,7 +277,7 @@ MOMENTS = {
 }
 
 
-@pytest.mark.parametrize("moment", quick_and_slow(MOMENTS, "first part done", "merging"))
+@pytest.mark.parametrize("moment", quick_and_slow(MOMENTS, "merging"))
 @pytest.mark.parametrize("jobs", quick_and_slow([1, 2], 1))
 def test_a_killed_run_leaves_nothing_half_written(moment, jobs, production, config, undisturbed, tmp_path):
     output, parts = tmp_path / "killed.h5", tmp_path / "killed.h5.parts"
@@ -298,7 +298,7 @@ def test_a_killed_run_leaves_nothing_half_written(moment, jobs, production, conf
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
 )
-@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("jobs", quick_and_slow([1, 2], 2))
 def test_an_interrupted_run_says_so_and_can_be_resumed(number, code, jobs, production, config, undisturbed, tmp_path):
     output, parts = tmp_path / "killed.h5", tmp_path / "killed.h5.parts"
     arguments = [f"{production[0].parent}/*", output, config, "--shuffle", "--split", "--jobs", jobs]

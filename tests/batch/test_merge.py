@@ -21,7 +21,7 @@ def made_part(data_file, folder):
     extractor = ImageExtractor(
         folder / "o.h5", None, "gh_class", storage_mode="mapped", use_pkl_dict=False, telescope_type_mode="ALL",
         image_scale_factor=1, energy_bins_min=-2, energy_bins_max=2, energy_bins_bin_size=1,
-    )  # fmt: skip
+    ).converter  # fmt: skip
     path = folder / f"{data_file.name}.h5"
     tasks.convert(extractor, tasks.Conversion(str(data_file), data_file, path, tasks.Options()))
     return path

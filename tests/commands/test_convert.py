@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers.marks import quick_and_slow
 from helpers.processes import ROOT, called, run_command, run_script
 from helpers.reading import read_dataset
 
@@ -208,7 +209,7 @@ def test_debug_shows_the_traceback_of_an_input_that_failed(jobs, on_error, produ
     assert "image_extractor.errors.CutError: " in debug.stderr
 
 
-@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("jobs", quick_and_slow([1, 2], 1))
 def test_debug_says_what_a_file_holds_and_what_becomes_of_it(jobs, production, make_config, tmp_path):
     config = make_config(telescope_type_mode="SST", energy_bins_min=-1, energy_bins_max=6)
     files = f"{production[0].parent}/gamma_run*.simtel.*"
@@ -294,7 +295,7 @@ def test_files_of_one_name_are_told_apart(production, config, tmp_path):
     assert lines[0].endswith("north/a/run.gz: converted: 6 events read, 6 selected")
 
 
-@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("jobs", quick_and_slow([1, 2], 1))
 def test_names_that_are_not_utf8_and_a_terminal_that_can_not_print_them(jobs, production, make_config, tmp_path):
     """Of inputs, folder, settings, output: all is there in the end, and in the log in a way that ASCII has."""
     folder = tmp_path / os.fsdecode(b"f\xff")

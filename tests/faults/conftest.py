@@ -20,3 +20,13 @@ def small_runs(tmp_path_factory):
     for run, path in enumerate(paths, 1):
         write_demo_file(path, events=3, telescopes="SSTC:2", run=run)
     return paths
+
+
+@pytest.fixture(scope="session")
+def many_telescopes(tmp_path_factory):
+    """A run of two events and 400 telescopes."""
+    from image_extractor.demo import write_demo_file
+
+    path = tmp_path_factory.mktemp("many") / "many.simtel"
+    write_demo_file(path, events=2, telescopes="SSTC:400", energy=(20.0, 50.0))
+    return path

@@ -7,6 +7,7 @@ import subprocess
 import pytest
 from helpers.faults.harness import judge
 from helpers.faults.tally import Tally, chosen
+from helpers.marks import quick_and_slow
 from helpers.reading import content
 
 KILOBYTES = range(4, 2404, 32)
@@ -35,7 +36,7 @@ def config(make_config):
     )
 
 
-@pytest.mark.parametrize("goal", ["afresh", "append"])
+@pytest.mark.parametrize("goal", quick_and_slow(["afresh", "append"], "append"))
 def test_disk_that_fills_up(goal, server, small_runs, config, tmp_path, record_property):
     """One line, the output as it was, and the same command finishes when there is room."""
     start, folder = tmp_path / "start.h5", tmp_path / "disk"

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import zstandard
 from helpers.faults.tally import IS_LONG, Tally, chosen
+from helpers.marks import quick_and_slow
 from helpers.reading import content, dl1_events, read_dataset
 from helpers.real_files import REAL_FILES, real_file
 from hypothesis import HealthCheck, given, settings
@@ -142,7 +143,7 @@ def same_charges(ours, theirs):
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("file", [*DEMO, *REAL_FILES])
+@pytest.mark.parametrize("file", quick_and_slow([*DEMO, *REAL_FILES], "plain", "gz"))
 def test_damaged_file(file, damage, server, small_runs, config, tmp_path, record_property):
     if file in DEMO:
         data = packed(gzip.decompress(small_runs[0].read_bytes()), file)

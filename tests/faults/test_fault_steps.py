@@ -7,6 +7,7 @@ import shutil
 import pytest
 from helpers.faults.harness import COUNT, FAIL_FROM, FAIL_ONCE, KILL, judge
 from helpers.faults.tally import IS_LONG, Tally, chosen
+from helpers.marks import quick_and_slow
 from helpers.reading import content
 
 ACTIONS = {"fails once": FAIL_ONCE, "fails from there on": FAIL_FROM, "kills": KILL}
@@ -26,7 +27,7 @@ def goal(request):
 
 
 @pytest.mark.parametrize(("storage", "compression"), VARIANTS)
-@pytest.mark.parametrize("action", ACTIONS)
+@pytest.mark.parametrize("action", quick_and_slow(ACTIONS, "fails once", "kills"))
 def test_every_step(action, storage, compression, goal, server, small_runs, make_config, tmp_path, record_property):
     """OUTPUT is what it was or what it was to be; one line says what happened; the same command finishes the work."""
     if not IS_LONG and (storage, compression) != VARIANTS[0]:

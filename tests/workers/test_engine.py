@@ -63,7 +63,7 @@ def test_an_executor_that_breaks_ends_the_run_in_a_state_to_go_on_from(
 ):
     """Unlike workers of our own, an executor that lost a process is of no more use."""
     extractor = ImageExtractor.from_config(tmp_path / "o.h5", None, config)
-    with monkeypatch.context() as patch, EXECUTORS["processes"]() as executor:
+    with EXECUTORS["processes"]() as executor, monkeypatch.context() as patch:
         patch.setattr(converter, "Converter", Deadly)
         with pytest.raises(OSError, match="a worker process died"):
             extractor.process_files(production, executor=executor)
