@@ -8,17 +8,19 @@ import logging
 import numpy as np
 import pytest
 import tables
-import zstandard
 from ctapipe.calib import CameraCalibrator
 from ctapipe.io import SimTelEventSource
 from eventio import EventIOFile
 from eventio.simtel.objects import ArrayEvent, CalibrationEvent
 from eventio.simtel.simtelfile import parse_array_event
+from helpers.eventio_bytes import unpacked
 from helpers.real_files import REAL_FILES
 
 from image_extractor import ImageExtractor
+from image_extractor.demo import write_demo_file
 from image_extractor.errors import InputError
-from image_extractor.inputs.simtel import fast_run, open_run, run_objects, simtel_run
+from image_extractor.inputs.simtel import fast_run, run_objects, simtel_run
+from image_extractor.inputs.simtel.open_run import open_run, run_class
 
 
 def ctapipe_source(path, **options):
@@ -43,7 +45,7 @@ def images(source, extractor="NeighborPeakWindowSum"):
 
 
 def fast_images(path, **options):
-    with open_run.open_run(path, fast=True) as run:
+    with open_run(path, fast=True) as run:
         assert isinstance(run, fast_run.FastRun)
         events = images(run, **options)
         run.check_end()
@@ -82,7 +84,7 @@ def test_selected_telescopes_have_the_images_they_have_among_all(all_cameras):
     tel_ids = {1, 4, 7}
     with ctapipe_source(all_cameras) as source:
         expected = images(source)
-    with open_run.open_run(all_cameras, fast=True) as run:
+    with open_run(all_cameras, fast=True) as run:
         run.select(tel_ids, lambda event_id, shower: True)
         events = images(run)
     chosen = [(truth, {i: arrays for i, arrays in pixels.items() if i in tel_ids}) for truth, pixels in expected]
@@ -111,7 +113,7 @@ def test_flasher_images_of_every_camera_are_decoded_and_calibrated_as_ctapipe_do
 
 def _compare_flasher(event, expected, path):
     container = fast_run.ArrayEventContainer()
-    with open_run.open_run(path, fast=True) as run:
+    with open_run(path, fast=True) as run:
         for tel_id, telescope_event in event["telescope_events"].items():
             samples, r1 = expected[tel_id]
             given = telescope_event.get("adc_samples", telescope_event.get("adc_sums"))
@@ -144,11 +146,18 @@ def test_a_dataset_is_the_same_with_and_without(all_cameras, tmp_path):
 # -- what is damaged ---------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def plain(real, tmp_path):
-    """A real run as plain bytes, and a function that writes others to a file."""
-    with real("history_meta_75.simtel.zst").open("rb") as file:
-        data = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True).read()
+@pytest.fixture(scope="module")
+def small_run(tmp_path_factory):
+    """A synthetic run of one event, with images of all its telescopes."""
+    path = tmp_path_factory.mktemp("small") / "gamma_run1.simtel.zst"
+    write_demo_file(path, events=1, telescopes="LST:3,MSTN:1,MSTF:2,SSTA:1", energy="10,10", scatter=50)
+    return path
+
+
+@pytest.fixture(params=["demo", "history_meta_75.simtel.zst"])
+def plain(request, small_run, real, tmp_path):
+    """A run as plain bytes, and a function that writes others to a file."""
+    data = unpacked(small_run if request.param == "demo" else real(request.param))
 
     def write(data):
         path = tmp_path / "changed.simtel"
@@ -179,7 +188,7 @@ def sub_objects(path, kinds):
 def read_all(path, fast):
     """Return the events of a run, or in words why it is refused."""
     try:
-        with open_run.open_run(path, fast=fast) as run:
+        with open_run(path, fast=fast) as run:
             events = images(run)
             run.check_end()
             return events
@@ -210,8 +219,8 @@ def test_a_truncated_run_is_refused(plain, fraction):
     assert read_all(write(data[: int(fraction * len(data))]), fast=True) == "refused"
 
 
-@pytest.mark.parametrize(("kind", "offset", "fast"), [(2009, -1, False), (2105, 10, True)])
-def test_an_event_that_claims_more_than_it_holds_is_no_end_of_an_extract(kind, offset, fast, plain):
+@pytest.mark.parametrize(("kind", "of_next", "fast"), [(2009, False, False), (2105, True, True)])
+def test_an_event_that_claims_more_than_it_holds_is_no_end_of_an_extract(kind, of_next, fast, plain):
     """Extracts have no closing block, and eventio ends where bytes are missing, be it within an object."""
     data, write = plain
     with EventIOFile(write(data)) as file:
@@ -219,7 +228,8 @@ def test_an_event_that_claims_more_than_it_holds_is_no_end_of_an_extract(kind, o
     position, header = sub_objects(write(data), {kind})[0]
     extract = bytearray(data[: last.address + last.header.content_size])
     assert read_all(write(gzip.compress(extract, 1)), fast) != "refused"
-    extract[position + header.header_size + offset] = 0x7F
+    # the highest byte of its own length, or the one in the next header that says whether the length is extended
+    extract[position + header.header_size + (header.content_size + 2 if of_next else -1)] = 0x7F
     assert read_all(write(gzip.compress(extract, 1)), fast) == "refused"
 
 
@@ -258,20 +268,20 @@ def test_damaged_bytes_never_crash_and_are_never_read_otherwise_than_by_ctapipe(
 def test_other_versions_are_read_by_ctapipe_with_one_log_line(production, tmp_path, monkeypatch, caplog):
     installed = importlib.metadata.version
     monkeypatch.setattr(importlib.metadata, "version", lambda name: "99.1" if name == "ctapipe" else installed(name))
-    open_run.run_class.cache_clear()
+    run_class.cache_clear()
     try:
-        with open_run.open_run(production[0], fast=True) as run:
+        with open_run(production[0], fast=True) as run:
             assert type(run) is simtel_run.SimTelRun
         extractor = ImageExtractor(tmp_path / "out.h5", None, "gh_class", use_pkl_dict=False, telescope_type_mode="LST")
         with caplog.at_level(logging.WARNING):
             extractor.process_files(production[:2])
     finally:
-        open_run.run_class.cache_clear()
+        run_class.cache_clear()
     lines = [record.getMessage() for record in caplog.records if "fast" in record.getMessage()]
     assert len(lines) == 1
     assert "ctapipe 99.1" in lines[0]
 
 
 def test_it_can_be_switched_off(production):
-    with open_run.open_run(production[0]) as run:
+    with open_run(production[0]) as run:
         assert type(run) is simtel_run.SimTelRun
