@@ -409,9 +409,9 @@ def test_a_worker_that_dies_does_not_hang_the_run(production, config, tmp_path):
 
 
 def test_two_runs_never_mix(production, config, tmp_path):
-    from image_extractor.batch.parts_folder import workspace
+    from image_extractor.batch.parts_folder import hold_parts_folder
 
-    with workspace(tmp_path / "o.h5"):
+    with hold_parts_folder(tmp_path / "o.h5"):
         second = run_command(production[0], tmp_path / "o.h5", config)
         assert second.returncode == 2
         assert "in use by another run" in second.stderr

@@ -10,7 +10,7 @@ from helpers.reading import content, read_dataset
 
 from image_extractor import DatasetError, ImageExtractor
 from image_extractor.batch import merge, tasks
-from image_extractor.conversion import part_writer as part
+from image_extractor.conversion import part_writer
 from image_extractor.hdf5 import schema
 
 SPLIT = {"Training": 0.6, "Validation": 0.4}
@@ -21,9 +21,9 @@ def made_part(data_file, folder):
     extractor = ImageExtractor(
         folder / "o.h5", None, "gh_class", storage_mode="mapped", use_pkl_dict=False, telescope_type_mode="ALL",
         image_scale_factor=1, energy_bins_min=-2, energy_bins_max=2, energy_bins_bin_size=1,
-    ).converter  # fmt: skip
+    )  # fmt: skip
     path = folder / f"{data_file.name}.h5"
-    tasks.convert(extractor, tasks.Conversion(str(data_file), data_file, path, tasks.Options()))
+    tasks.convert(extractor.converter, tasks.ConversionTask(str(data_file), data_file, path, tasks.Options()))
     return path
 
 
@@ -64,7 +64,7 @@ def test_parts_without_counts_give_the_same(parts):
 
 
 def test_counts_that_no_attribute_can_hold_are_left_out(production, tmp_path, monkeypatch):
-    monkeypatch.setattr(part, "LARGEST_ATTRIBUTE", 10)
+    monkeypatch.setattr(part_writer, "LARGEST_ATTRIBUTE", 10)
     with tables.open_file(made_part(production[2], tmp_path)) as file:
         assert schema.COUNTS not in file.root._v_attrs
 

@@ -5,9 +5,9 @@ from helpers.processes import called
 from helpers.reading import content, read_dataset
 
 from image_extractor import DatasetError, ImageExtractor
-from image_extractor.batch import merge, tasks
-from image_extractor.batch import outputs as gather
+from image_extractor.batch import merge, outputs, tasks
 from image_extractor.dataset import ImageDataset
+from image_extractor.workers import crew, work
 
 ORDER = "--shuffle", "--split", "0.6,0.4"
 
@@ -16,8 +16,8 @@ ORDER = "--shuffle", "--split", "0.6,0.4"
 def groups(monkeypatch):
     """Merge by way of groups of three parts, however few there are; returns the groups that were merged."""
     merged, build = [], merge.build
-    monkeypatch.setattr(gather, "MANY", 1)
-    monkeypatch.setattr(gather, "GROUP", 3)
+    monkeypatch.setattr(outputs, "MANY", 1)
+    monkeypatch.setattr(outputs, "GROUP", 3)
     monkeypatch.setattr(
         merge, "build", lambda paths, *rest, **options: merged.append(len(paths)) or build(paths, *rest, **options)
     )
@@ -51,7 +51,7 @@ def test_a_tree_of_merges_gives_what_one_merge_gives(groups, threads, production
 
 def test_large_parts_are_not_merged_in_groups(groups, threads, production, config, tmp_path, monkeypatch):
     """Their images would be written twice, which takes longer than to open them."""
-    monkeypatch.setattr(gather, "SMALL", 1000)
+    monkeypatch.setattr(outputs, "SMALL", 1000)
     extractor = ImageExtractor.from_config(tmp_path / "o.h5", None, config)
     extractor.process_files(production, executor=threads)
     assert groups == [4]
@@ -135,13 +135,14 @@ def test_a_numbered_output_that_is_not_ours_is_refused(production, config, tmp_p
 
 
 def test_a_merge_that_kills_its_workers_ends_the_run(groups, threads, production, config, tmp_path, monkeypatch):
-    monkeypatch.setattr(tasks, "MAX_DEATHS", 0)
+    monkeypatch.setattr(work, "MAX_DEATHS", 0)
     parts = tmp_path / "o.h5.parts"
-    merges = [tasks.Merge((), parts / "group.h5", None, None)]
-    from image_extractor.workers.crew import Crew
-
+    merges = [tasks.MergeTask((), parts / "group.h5", None, None)]
     parts.mkdir()
-    with Crew(None, parts, threads, 2) as crew, pytest.raises(OSError, match=r"merging group\.h5 killed its worker"):
-        gather._merge_all(merges, crew, lambda: None)
+    with (
+        crew.Crew(None, parts, threads, 2) as here,
+        pytest.raises(OSError, match=r"merging group\.h5 killed its worker"),
+    ):
+        outputs._merge_all(merges, here, lambda: None)
     with pytest.raises(DatasetError):
         merge.build([tmp_path / "missing.h5"], tmp_path / "o.h5", parts)

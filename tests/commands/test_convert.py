@@ -157,7 +157,7 @@ def test_the_class_names_what_it_leaves_out(production, tmp_path, caplog):
     extractor = ImageExtractor(tmp_path / "o.h5", None, "gh_class", **settings)
     shutil.copy(production[0], tmp_path / "good.simtel.gz")
     report = extractor.process_files(f"{tmp_path}/*.simtel*")
-    assert len(report.runs) == 2
+    assert len(report.outcomes) == 2
     assert [run["file"] for run in report.failed] == [str(tmp_path / "bad.simtel")]
     assert f"{tmp_path / 'bad.simtel'}: not a simtel (EventIO) file" in caplog.text
 

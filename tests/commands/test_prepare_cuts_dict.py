@@ -12,6 +12,7 @@ from helpers.made_mscw import GOOD, write_mscw
 
 from image_extractor import config
 from image_extractor.cuts import dictionary, eventdisplay
+from image_extractor.cuts.entries import as_dict
 from image_extractor.input_files import find_files
 
 ROOT = Path(__file__).parents[2]
@@ -43,7 +44,7 @@ def folder(tmp_path):
 def test_command_writes_what_the_converter_reads(folder, file_format):
     done = run(folder / "run*.root", folder / "cuts", folder / "settings.config", "--format", file_format)
     assert (done.returncode, done.stderr) == (0, "")
-    expected, _ = eventdisplay.build(find_files(str(folder / "*.root")), config.defaults())
+    expected = as_dict(eventdisplay.build(find_files(str(folder / "*.root")), config.defaults())[0])
     assert len(expected) == 39
     assert dictionary.load(folder / "cuts") == expected
     assert sorted(path.name for path in folder.iterdir() if "cuts" in path.name) == ["cuts"]

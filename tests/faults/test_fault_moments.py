@@ -342,7 +342,7 @@ def test_a_file_that_always_kills_its_worker(small_runs, make_config, tmp_path):
         "    room.Converter = Deadly\n"
         "    extractor = ImageExtractor.from_config(sys.argv[1], None, sys.argv[2])\n"
         "    report = extractor.process_files(sys.argv[3:], jobs=2)\n"
-        "    print([run['status'] for run in report.runs], report.failed[0]['reason'])\n"
+        "    print([run['status'] for run in report.outcomes], report.failed[0]['reason'])\n"
     )
     (tmp_path / "deadly.py").write_text(script)
     config = make_config(telescope_type_mode="SST", storage_mode="mapped", image_scale_factor=1)

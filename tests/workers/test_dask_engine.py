@@ -15,10 +15,9 @@ from helpers.processes import ROOT, TESTS, run_command
 from helpers.reading import content
 
 from image_extractor import ImageExtractor, InputError
-from image_extractor.batch import merge
-from image_extractor.batch import outputs as gather
+from image_extractor.batch import merge, outputs
 from image_extractor.batch.many_files import Progress
-from image_extractor.workers import dask_engine as dask_cluster
+from image_extractor.workers import dask_engine
 
 needs_dask = pytest.mark.skipif(importlib.util.find_spec("distributed") is None, reason="dask is not installed")
 
@@ -214,13 +213,13 @@ class Noting(Progress):
 @pytest.mark.parametrize("every", [0.0, 1000.0])
 def test_workers_tell_how_far_they_are(every, cluster, production, config, tmp_path, monkeypatch):
     """While they work, not too often; no event is counted twice, and nothing is left on the scheduler."""
-    monkeypatch.setattr(dask_cluster, "TELL_EVERY", every)
+    monkeypatch.setattr(dask_engine, "TELL_EVERY", every)
     progress = Noting()
     with client(cluster) as connected:
         extractor = ImageExtractor.from_config(tmp_path / "o.h5", None, config)
         report = extractor.process_files(production, executor=connected, progress=progress)
         wait_for(lambda: not connected.run_on_scheduler(n_tasks))
-    for path, run in zip(production, report.runs, strict=True):
+    for path, run in zip(production, report.outcomes, strict=True):
         *messages, end = progress.told[path.name]
         assert end is None
         assert sum(messages) == run["events_read"] > 0
@@ -234,8 +233,8 @@ def n_tasks(dask_scheduler):
 @needs_dask
 @pytest.mark.slow
 def test_parts_are_merged_on_the_workers(cluster, production, config, undisturbed, tmp_path, monkeypatch):
-    monkeypatch.setattr(gather, "MANY", 1)
-    monkeypatch.setattr(gather, "GROUP", 3)
+    monkeypatch.setattr(outputs, "MANY", 1)
+    monkeypatch.setattr(outputs, "GROUP", 3)
     merged, build = [], merge.build
     monkeypatch.setattr(
         merge, "build", lambda paths, *rest, **options: merged.append(len(paths)) or build(paths, *rest, **options)

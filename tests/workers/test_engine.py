@@ -13,12 +13,10 @@ from helpers.reading import content
 from image_extractor import ConfigError, ImageExtractor
 from image_extractor.batch import many_files, tasks
 from image_extractor.batch.many_files import Progress
-from image_extractor.batch.parts_folder import workspace
+from image_extractor.batch.parts_folder import hold_parts_folder
 from image_extractor.conversion import converter
-from image_extractor.conversion import part_writer as part
 from image_extractor.hdf5 import provenance
-from image_extractor.workers import crew as engines
-from image_extractor.workers import work as tasks_work
+from image_extractor.workers import crew, engine, work
 
 EXECUTORS = {
     "threads": lambda: concurrent.futures.ThreadPoolExecutor(2),
@@ -45,8 +43,8 @@ def test_any_executor_gives_the_same_and_is_left_open(kind, production, config, 
     with EXECUTORS[kind]() as executor:
         report = extractor.process_files(files, executor=executor, progress=progress)
         assert executor.submit(sum, (1, 2)).result() == 3
-    assert [run["status"] for run in report.runs] == ["written"] * 4
-    assert (progress.n_files, progress.n_events) == (4, sum(run["events_read"] for run in report.runs))
+    assert [run["status"] for run in report.outcomes] == ["written"] * 4
+    assert (progress.n_files, progress.n_events) == (4, sum(run["events_read"] for run in report.outcomes))
     assert content(tmp_path / "o.h5") == expected
     assert not (tmp_path / "o.h5.parts").exists()
 
@@ -75,7 +73,7 @@ def test_an_executor_that_breaks_ends_the_run_in_a_state_to_go_on_from(
 def test_a_file_that_kills_has_no_effect_on_others_of_the_pool(production, config, tmp_path, monkeypatch):
     monkeypatch.setattr(converter, "Converter", Deadly)
     report = ImageExtractor.from_config(tmp_path / "o.h5", None, config).process_files(production, jobs=2)
-    assert [run["status"] for run in report.runs] == ["written", "failed", "written", "written"]
+    assert [run["status"] for run in report.outcomes] == ["written", "failed", "written", "written"]
     assert report.failed[0]["reason"] == f"{production[1]}: its worker process died 3 times"
 
 
@@ -83,7 +81,9 @@ def test_workers_with_other_software_are_refused(production, config, tmp_path, m
     """Their parts would not be what this run makes."""
     here, versions = threading.get_ident(), provenance.versions
     monkeypatch.setattr(
-        part, "versions", lambda: versions() | ({} if threading.get_ident() == here else {"ctapipe_version": "0.1"})
+        provenance,
+        "versions",
+        lambda: versions() | ({} if threading.get_ident() == here else {"ctapipe_version": "0.1"}),
     )
     extractor = ImageExtractor.from_config(tmp_path / "o.h5", None, config)
     with EXECUTORS["threads"]() as executor, pytest.raises(ConfigError, match=r"has ctapipe 0\.1, this run"):
@@ -91,14 +91,13 @@ def test_workers_with_other_software_are_refused(production, config, tmp_path, m
 
 
 def test_workers_that_do_not_see_the_folder_are_named(production, config, tmp_path, monkeypatch):
-
-    monkeypatch.setattr(tasks_work.SharedTool, "check_wanted", lambda self: self.path.unlink())
+    monkeypatch.setattr(work.SharedTool, "check_wanted", lambda self: self.path.unlink())
     extractor = ImageExtractor.from_config(tmp_path / "o.h5", None, config)
     with EXECUTORS["threads"]() as executor, pytest.raises(OSError, match="do all workers see this folder"):
         extractor.process_files(production, executor=executor)
 
 
-class Pretending(ImageExtractor):
+class Pretending(converter.Converter):
     """Converts nothing, but reports as if."""
 
     def convert(self, data_file, *_):
@@ -107,11 +106,11 @@ class Pretending(ImageExtractor):
 
 @pytest.fixture
 def many(production, config, tmp_path):
-    """Return a function that has so many inputs pretended to be converted; it returns the runs."""
+    """Return a function that has so many inputs pretended to be converted; it returns the outcomes."""
     extractor = ImageExtractor.from_config(tmp_path / "one.h5", None, config)
-    report = extractor.process_files(production[:1]).runs[0]
-    extractor = Pretending.from_config(tmp_path / "o.h5", None, config)
-    extractor.report = report
+    report = extractor.process_files(production[:1]).outcomes[0]
+    pretending = Pretending(extractor.settings, None)
+    pretending.report = report
 
     def run(n_files, executor, begun=lambda _: None):
         def conversions():
@@ -119,17 +118,20 @@ def many(production, config, tmp_path):
                 begun(i)
                 path = tmp_path / f"run{i}.simtel"
                 path.touch()
-                yield tasks.Conversion(str(path), path, work.part_path(path), tasks.Options())
+                yield tasks.ConversionTask(str(path), path, parts_folder.part_path(path), tasks.Options())
 
-        with workspace(tmp_path / "o.h5") as work, engines.Crew(extractor, work.folder, executor, 1) as crew:
-            return many_files.convert_all(crew, conversions(), n_files, "stop", Progress())
+        with (
+            hold_parts_folder(tmp_path / "o.h5") as parts_folder,
+            crew.Crew(pretending, parts_folder.folder, executor, 1) as here,
+        ):
+            return many_files.convert_all(here, conversions(), n_files, "stop", Progress())
 
     return run
 
 
 def test_tasks_are_submitted_in_a_bounded_window(many, monkeypatch):
     """And tasks are made only then."""
-    monkeypatch.setattr(engines, "WINDOW", 5)
+    monkeypatch.setattr(engine, "WINDOW", 5)
     submitted, finished, most, begun = [], [], [], []
 
     class Counting(concurrent.futures.ThreadPoolExecutor):
@@ -152,8 +154,8 @@ def test_tasks_are_submitted_in_a_bounded_window(many, monkeypatch):
 
 
 def test_memory_grows_by_a_small_record_for_each_file(many, monkeypatch):
-    """Its run of the report, which is what a caller asks for."""
-    monkeypatch.setattr(engines, "WINDOW", 50)
+    """Its outcome in the report, which is what a caller asks for."""
+    monkeypatch.setattr(engine, "WINDOW", 50)
     with concurrent.futures.ThreadPoolExecutor(2) as executor:
         many(100, executor)
         tracemalloc.start()

@@ -19,7 +19,8 @@ from helpers.real_files import REAL_FILES
 from image_extractor import ImageExtractor
 from image_extractor.demo import write_demo_file
 from image_extractor.errors import InputError
-from image_extractor.inputs.simtel import fast_run, open_run, run_objects, simtel_run
+from image_extractor.inputs.simtel import fast_run, run_objects, simtel_run
+from image_extractor.inputs.simtel.open_run import open_run, run_class
 
 
 def ctapipe_source(path, **options):
@@ -44,7 +45,7 @@ def images(source, extractor="NeighborPeakWindowSum"):
 
 
 def fast_images(path, **options):
-    with open_run.open_run(path, fast=True) as run:
+    with open_run(path, fast=True) as run:
         assert isinstance(run, fast_run.FastRun)
         events = images(run, **options)
         run.check_end()
@@ -83,7 +84,7 @@ def test_selected_telescopes_have_the_images_they_have_among_all(all_cameras):
     tel_ids = {1, 4, 7}
     with ctapipe_source(all_cameras) as source:
         expected = images(source)
-    with open_run.open_run(all_cameras, fast=True) as run:
+    with open_run(all_cameras, fast=True) as run:
         run.select(tel_ids, lambda event_id, shower: True)
         events = images(run)
     chosen = [(truth, {i: arrays for i, arrays in pixels.items() if i in tel_ids}) for truth, pixels in expected]
@@ -112,7 +113,7 @@ def test_flasher_images_of_every_camera_are_decoded_and_calibrated_as_ctapipe_do
 
 def _compare_flasher(event, expected, path):
     container = fast_run.ArrayEventContainer()
-    with open_run.open_run(path, fast=True) as run:
+    with open_run(path, fast=True) as run:
         for tel_id, telescope_event in event["telescope_events"].items():
             samples, r1 = expected[tel_id]
             given = telescope_event.get("adc_samples", telescope_event.get("adc_sums"))
@@ -187,7 +188,7 @@ def sub_objects(path, kinds):
 def read_all(path, fast):
     """Return the events of a run, or in words why it is refused."""
     try:
-        with open_run.open_run(path, fast=fast) as run:
+        with open_run(path, fast=fast) as run:
             events = images(run)
             run.check_end()
             return events
@@ -267,20 +268,20 @@ def test_damaged_bytes_never_crash_and_are_never_read_otherwise_than_by_ctapipe(
 def test_other_versions_are_read_by_ctapipe_with_one_log_line(production, tmp_path, monkeypatch, caplog):
     installed = importlib.metadata.version
     monkeypatch.setattr(importlib.metadata, "version", lambda name: "99.1" if name == "ctapipe" else installed(name))
-    open_run.run_class.cache_clear()
+    run_class.cache_clear()
     try:
-        with open_run.open_run(production[0], fast=True) as run:
+        with open_run(production[0], fast=True) as run:
             assert type(run) is simtel_run.SimTelRun
         extractor = ImageExtractor(tmp_path / "out.h5", None, "gh_class", use_pkl_dict=False, telescope_type_mode="LST")
         with caplog.at_level(logging.WARNING):
             extractor.process_files(production[:2])
     finally:
-        open_run.run_class.cache_clear()
+        run_class.cache_clear()
     lines = [record.getMessage() for record in caplog.records if "fast" in record.getMessage()]
     assert len(lines) == 1
     assert "ctapipe 99.1" in lines[0]
 
 
 def test_it_can_be_switched_off(production):
-    with open_run.open_run(production[0]) as run:
+    with open_run(production[0]) as run:
         assert type(run) is simtel_run.SimTelRun

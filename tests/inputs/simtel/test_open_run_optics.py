@@ -9,7 +9,7 @@ from helpers.simtel_objects import edited, read_objects
 
 from image_extractor.commands.convert import main
 from image_extractor.demo import write_demo_file
-from image_extractor.inputs.simtel import open_run
+from image_extractor.inputs.simtel.open_run import open_run
 
 CAMERA_SETTINGS = 2002
 
@@ -82,7 +82,7 @@ def test_optics_that_only_float32_tells_apart_merge(run, second, tmp_path, one_t
 
 
 def test_tel_table_has_both_focal_lengths_and_the_mirror_area(run, one_telescope, convert):
-    with open_run.open_run(run) as source, tables.open_file(convert(run, one_telescope)) as file:
+    with open_run(run) as source, tables.open_file(convert(run, one_telescope)) as file:
         table = file.root.Tel_Table
         assert table._v_attrs.focal_length_choice == "EFFECTIVE"
         for row in table[:]:
