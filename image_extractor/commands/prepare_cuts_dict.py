@@ -17,6 +17,7 @@ from ..errors import ConfigError, InputError
 from ..input_files import find_files
 from ..primaries import primary_id, primary_name
 from ..terminal.arguments import Parser, user_path
+from ..terminal.exit_codes import OK, code_of
 from ..terminal.one_line_errors import one_line_errors
 
 
@@ -61,10 +62,10 @@ def main(arguments=None):
     """Run the command prepare_cuts_dict.py; returns the exit code."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    return one_line_errors(_run, options)
+    return one_line_errors(_prepare, options)
 
 
-def _run(options):
+def _prepare(options):
     try:
         prepare(**vars(options))
     except (ConfigError, InputError) as err:
@@ -72,11 +73,11 @@ def _run(options):
             traceback.print_exc()
         for line in str(err).splitlines():
             sys.stderr.write(f"{line}\n")
-        return 2 if isinstance(err, ConfigError) else 1
-    except KeyboardInterrupt:
+        return code_of(err)
+    except KeyboardInterrupt as interrupt:
         sys.stderr.write("interrupted: nothing was written\n")
-        return 130
-    return 0
+        return code_of(interrupt)
+    return OK
 
 
 def prepare(mscw_files, output, config_path, file_format="pickle", primary=None, overwrite=False, debug=False):

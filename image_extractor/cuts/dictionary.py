@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .. import whole_files
 from ..errors import ConfigError
 from ..input_files import HDF5_SIGNATURE
 from ..primaries import primary_name
@@ -267,22 +268,17 @@ def save(path, entries, file_format="pickle", attributes=None, sources=(), prima
     """
     path = Path(path)
     entries = entries.rows() if isinstance(entries, Dictionary) else entries
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        if file_format == "hdf5":
-            named = {} if primary is None else {"primary": primary, "primary_name": primary_name(primary)}
-            rows = as_rows(entries)
-            _write_table(part, rows, (attributes or {}) | named, sources)
-            _verify_table(part, rows)
-        else:
-            _write_pickle(part, as_dict(entries), primary)
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-        part.replace(path)
+        with whole_files.whole(path) as part:
+            if file_format == "hdf5":
+                named = {} if primary is None else {"primary": primary, "primary_name": primary_name(primary)}
+                rows = as_rows(entries)
+                _write_table(part, rows, (attributes or {}) | named, sources)
+                _verify_table(part, rows)
+            else:
+                _write_pickle(part, as_dict(entries), primary)
     except Exception as err:  # PyTables has errors of its own for a full disk
         raise ConfigError(f"{path}: can't be written: {reason(err)}") from err
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _write_pickle(path, entries, primary):

@@ -94,6 +94,7 @@ def _dataset_blocks(path):
 
     Blocks are (run numbers, event numbers, bool array (n_events, n_telescopes): where there is an image).
     """
+    from ..hdf5.image_places import has_image
     from .event_images import open_events, row_blocks
 
     with open_events(path) as dataset:
@@ -103,8 +104,7 @@ def _dataset_blocks(path):
         with open_events(path) as dataset:
             for table in dataset.tables():
                 for _, rows in row_blocks(table):
-                    has_image = rows["tel_map"] >= 0 if dataset.is_mapped else rows["trig_list"] != 0
-                    yield rows["run_number"], rows["event_number"], has_image
+                    yield rows["run_number"], rows["event_number"], has_image(rows)
 
     return blocks(), types
 
@@ -112,16 +112,16 @@ def _dataset_blocks(path):
 def _simtel_blocks(path):
     """Return the same of the shower events of a simtel file, an event at a time."""
     from .. import telescopes
-    from ..inputs.simtel import open_run
+    from ..inputs.simtel.open_run import open_run, open_runs
 
-    with open_run.open_run(path) as run:
+    with open_run(path) as run:
         selected = telescopes.select(run.subarray, "ALL")
 
     tel_ids = np.array(sorted(tel_id for ids in selected.values() for tel_id in ids))
     type_of = {tel_id: name for name, ids in selected.items() for tel_id in ids}
 
     def blocks():
-        with open_run.open_runs(path) as runs:
+        with open_runs(path) as runs:
             for run in runs:
                 if telescopes.select(run.subarray, "ALL") != selected:
                     raise InputError(f"{path}: its runs have different telescopes: not to be counted together")

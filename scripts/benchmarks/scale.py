@@ -21,7 +21,7 @@ import psutil
 
 from image_extractor import config
 from image_extractor.batch import many_files, outputs, tasks
-from image_extractor.batch.parts_folder import workspace
+from image_extractor.batch.parts_folder import hold_parts_folder
 from image_extractor.conversion.converter import Converter
 from image_extractor.demo import write_demo_file
 from image_extractor.workers.crew import Crew
@@ -54,7 +54,7 @@ def make_parts(folder, name, n_files, events, telescopes):
     for number in range(n_files):
         path, target = folder / f"{name}{number}.simtel", folder / f"{name}{number}.h5"
         write_demo_file(path, events=events, telescopes=telescopes, run=number + 1)
-        task = tasks.Conversion(str(path), path, target, tasks.Options())
+        task = tasks.ConversionTask(str(path), path, target, tasks.Options())
         start = time.monotonic()
         report = tasks.convert(converter, task)
         seconds.append(time.monotonic() - start)
@@ -112,17 +112,18 @@ def measure_tasks(folder, n_tasks, n_workers, parts, seconds):
     with (
         cluster(folder, n_workers) as (scheduler_file, scheduler),
         connect(str(scheduler_file), 1) as client,
-        workspace(folder / "dataset.h5") as work,
+        hold_parts_folder(folder / "dataset.h5") as parts_folder,
     ):
         client.wait_for_workers(n_workers)
-        with Crew(converter, work.folder, client, 1) as crew:  # workers import
-            warm_up = (conversion(file, work) for file in files[: 4 * n_workers])
+        with Crew(converter, parts_folder.folder, client, 1) as crew:  # workers import
+            warm_up = (conversion(file, parts_folder) for file in files[: 4 * n_workers])
             many_files.convert_all(crew, warm_up, 4 * n_workers, "stop", many_files.Progress())
-        work.clear()
+        parts_folder.clear()
         at_client, at_scheduler, start = Usage(psutil.Process()), Usage(scheduler), time.monotonic()
-        with Crew(converter, work.folder, client, 1) as crew:
-            conversions = (conversion(file, work) for file in files)
-            runs = many_files.convert_all(crew, conversions, n_tasks, "stop", Half(n_tasks, at_client, at_scheduler))
+        with Crew(converter, parts_folder.folder, client, 1) as crew:
+            conversions = (conversion(file, parts_folder) for file in files)
+            progress = Half(n_tasks, at_client, at_scheduler)
+            outcomes = many_files.convert_all(crew, conversions, n_tasks, "stop", progress)
         wall = time.monotonic() - start
         print(f"{n_tasks} tasks of {seconds * 1e3:.0f} ms on {n_workers} workers: {wall:.0f} s, {n_tasks / wall:.0f}/s")
         overhead = n_workers * wall / n_tasks - seconds
@@ -135,14 +136,14 @@ def measure_tasks(folder, n_tasks, n_workers, parts, seconds):
                 f"{grown / MB:.0f} MB ({grown / n_tasks / 1e3:.2f} kB per task) more than at the start"
             )
         start = time.monotonic()
-        fitting = many_files.mergeable(many_files.Report(runs), work, [])
+        fitting = many_files.mergeable(many_files.Report(outcomes), parts_folder, [])
         print(f"  checks before the merge: {time.monotonic() - start:.1f} s for {len(fitting)} parts", flush=True)
-        work.clear()
+        parts_folder.clear()
 
 
-def conversion(file, work):
+def conversion(file, parts_folder):
     """Return the task of a file."""
-    return tasks.Conversion(str(file), file, work.part_path(file), tasks.Options())
+    return tasks.ConversionTask(str(file), file, parts_folder.part_path(file), tasks.Options())
 
 
 class Half(many_files.Progress):
