@@ -93,7 +93,7 @@ class ImageExtractor:
             )
         self.bins_cuts_dict = self._checked_cuts(bins_cuts_dict)
 
-    def _checked_cuts(self, given: Cuts | str | Path | None) -> Cuts | None:
+    def _checked_cuts(self, given: Cuts | str | Path | None) -> dictionary.Dictionary | None:
         if given is None:
             return None
         bins = config.energy_bins(self.settings) if self.settings["mode"] == "gh_class" else None

@@ -11,7 +11,7 @@ import tables
 from ..errors import DamagedDatasetError, DatasetError, one_line
 from ..input_files import why_no_file
 from . import schema
-from .pytables_patches import FileName, PatchedFile
+from .pytables_patches import FileName, NoFileName, PatchedFile
 from .verification import Ledger
 
 #: Bytes of chunks that HDF5 keeps of every table and array of an open file.
@@ -47,19 +47,11 @@ def hdf5_errors(path):
         raise OSError(err.errno, err.strerror, str(path)) from err
 
 
-class _NoFile(FileName):
-    """A file name for messages alone: HDF5 reads bytes as a file only under a name that no file has."""
-
-    def encode(self, *_):
-        """Return what can't be opened, for a file is no folder."""
-        return super().encode() + b"/"
-
-
 class PlainFile(PatchedFile):
     """An HDF5 file of which nothing is ever unpickled; with `image` what is read is these bytes, not the file."""
 
     def __init__(self, path, mode="r", image=None, **options):
-        name = FileName(path) if image is None else _NoFile(path)
+        name = FileName(path) if image is None else NoFileName(path)
         if image is not None:
             options |= {"driver": "H5FD_CORE", "driver_core_image": image, "driver_core_backing_store": 0}
         # PyTables would keep 16 MB of chunks of every array, which are never asked for again

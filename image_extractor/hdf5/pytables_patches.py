@@ -77,6 +77,14 @@ class FileName(str):
         return os.fsencode(str(self))
 
 
+class NoFileName(FileName):
+    """A file name for messages alone: HDF5 reads bytes as a file only under a name that no file has."""
+
+    def encode(self, *_):
+        """Return what can't be opened, for a file is no folder."""
+        return super().encode() + b"/"
+
+
 class PatchedFile(tables.File):
     """A file of which nothing is ever unpickled; with `root_only` no attributes but the root's are read.
 
