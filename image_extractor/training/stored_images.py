@@ -210,8 +210,9 @@ def check_stored_numbers(sources: Sequence[SampleSource]) -> None:
                 )
 
 
-def _meaning(source):
-    return {"dtype": source.attributes["dtype"]} | scales(source.attributes)
+def _meaning(source: SampleSource) -> dict[str, Any]:
+    scale: dict[str, Any] = scales(source.attributes)
+    return {"dtype": source.attributes["dtype"]} | scale
 
 
 class SourceImages:
