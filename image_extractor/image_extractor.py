@@ -97,7 +97,8 @@ class ImageExtractor:
         if given is None:
             return None
         bins = config.energy_bins(self.settings) if self.settings["mode"] == "gh_class" else None
-        return dictionary.load(given, bins) if isinstance(given, str | Path) else dictionary.given(given, bins)
+        cuts: Cuts = dictionary.load(given, bins) if isinstance(given, str | Path) else dictionary.given(given, bins)
+        return cuts
 
     # -- what the command runs ---------------------------------------------------------------------
 
