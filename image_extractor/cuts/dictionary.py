@@ -149,7 +149,7 @@ class Dictionary(Mapping):
 # -- reading --------------------------------------------------------------------------------------
 
 
-def given(entries, bins=None):
+def given(entries, bins=None) -> Dictionary:
     """Return the :class:`Dictionary` of a dict; of a Dictionary, that of its entries alone.
 
     bins : EnergyBins, optional, that the entries must be in
@@ -162,7 +162,7 @@ def given(entries, bins=None):
     return Dictionary.of_rows(rows, "dict", sha256_of(rows))
 
 
-def load(path, bins=None):
+def load(path, bins=None) -> Dictionary:
     """Read a bins_cuts_dict, a pickle or an HDF5 file.
 
     Parameters
