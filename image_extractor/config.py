@@ -422,7 +422,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return OK
 
 
-def _done(path, mode):
+def _done(path: str, mode: str) -> str:
     """Do what the command is asked for; return in a word what was done."""
     if mode == "val":
         check_names(load(path), path)

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import whole_files
+from ..energy_bins import EnergyBins
 from ..errors import ConfigError
 from ..input_files import HDF5_SIGNATURE
 from ..primaries import primary_name
@@ -149,7 +150,7 @@ class Dictionary(Mapping):
 # -- reading --------------------------------------------------------------------------------------
 
 
-def given(entries, bins=None) -> Dictionary:
+def given(entries: Mapping, bins: EnergyBins | None = None) -> "Dictionary":
     """Return the :class:`Dictionary` of a dict; of a Dictionary, that of its entries alone.
 
     bins : EnergyBins, optional, that the entries must be in
@@ -162,7 +163,7 @@ def given(entries, bins=None) -> Dictionary:
     return Dictionary.of_rows(rows, "dict", sha256_of(rows))
 
 
-def load(path, bins=None) -> Dictionary:
+def load(path: str | Path, bins: EnergyBins | None = None) -> "Dictionary":
     """Read a bins_cuts_dict, a pickle or an HDF5 file.
 
     Parameters

@@ -8,7 +8,7 @@ from ..errors import ConfigError
 OK, FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
 
-def code_of(err):
+def code_of(err: BaseException) -> int:
     """Return the exit code of a command that an exception ends."""
     if isinstance(err, KeyboardInterrupt):
         return TERMINATED if err.args == (signal.SIGTERM,) else INTERRUPTED

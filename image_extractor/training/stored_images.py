@@ -210,7 +210,7 @@ def check_stored_numbers(sources: Sequence[SampleSource]) -> None:
                 )
 
 
-def _meaning(source):
+def _meaning(source: SampleSource) -> dict[str, Any]:
     return {"dtype": source.attributes["dtype"]} | scales(source.attributes)
 
 

@@ -13,9 +13,12 @@ import zstandard
 from helpers.marks import quick_and_slow
 from helpers.processes import run_command
 from helpers.reading import content, cut, read_dataset
+from helpers.simtel_objects import read_objects, write_objects
 
 from image_extractor import DatasetError, ImageExtractor, InputError
 from image_extractor.conversion.converter import Converter
+
+OF_SHOWERS = (1204, 2020, 2021, 2026)
 
 
 def events_by_table(path):
@@ -232,8 +235,15 @@ def test_output_that_is_not_ours_is_refused_untouched(content_of, production, co
     assert "dataset.h5: not a" in caplog.text
 
 
-def test_no_shower_anywhere_is_an_error(real, config, convert, tmp_path, caplog):
-    convert(real("extracted_pedestals.simtel.zst"), config, code=1)
+@pytest.mark.parametrize("name", ["demo", "extracted_pedestals.simtel.zst"])
+def test_no_shower_anywhere_is_an_error(name, production, real, config, convert, tmp_path, caplog):
+    """Events before any shower are those of pedestals and flashers."""
+    if name == "demo":
+        path = tmp_path / "calibration.simtel"
+        write_objects(path, [one for one in read_objects(production[0]) if one.type not in OF_SHOWERS])
+    else:
+        path = real(name)
+    convert(path, config, code=1)
     assert "no file has a shower event" in caplog.text
     assert not list(tmp_path.glob("dataset.h5*"))
 

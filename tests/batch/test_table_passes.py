@@ -1,6 +1,8 @@
 """Shuffle and split: copies in which every row is there exactly once."""
 
 import collections
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,15 +30,26 @@ def order(events):
 
 
 @pytest.fixture(
-    params=[("mapped", "gh_class"), ("all", "gh_class"), ("mapped", "energy_recon"), ("all", "energy_recon")]
+    scope="module",
+    params=[("mapped", "gh_class"), ("all", "gh_class"), ("mapped", "energy_recon"), ("all", "energy_recon")],
 )
-def dataset(request, production, make_config, convert):
+def converted(request, production, tmp_path_factory):
+    """A dataset in each way to store one."""
     storage_mode, mode = request.param
-    config = make_config(
-        storage_mode=storage_mode, mode=mode, telescope_type_mode="ALL", image_scale_factor=1,
+    path = tmp_path_factory.mktemp("converted") / "dataset.h5"
+    extractor = ImageExtractor(
+        path, None, mode, storage_mode=storage_mode, telescope_type_mode="ALL", image_scale_factor=1,
+        use_pkl_dict=False, energy_bins_min=-3, energy_bins_max=4, energy_bins_bin_size=7,
         energy_recon_bins_min=-3, energy_recon_bins_max=4,
     )  # fmt: skip
-    return convert(production[2], config)
+    extractor.process_files([production[2]])
+    return path
+
+
+@pytest.fixture
+def dataset(converted, tmp_path):
+    """A copy that a test may change."""
+    return Path(shutil.copy(converted, tmp_path / "dataset.h5"))
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from helpers.reading import SCALARS, dl1_events, read_dataset
 from helpers.real_files import REAL_FILES
 
 from image_extractor import ImageExtractor
+from image_extractor.demo import write_demo_file
 
 
 def expected(values, dtype, scale):
@@ -18,7 +19,7 @@ def expected(values, dtype, scale):
     return np.clip(counts, limits.min, limits.max), (counts > limits.max) | ((counts < limits.min) & (limits.min < 0))
 
 
-@pytest.mark.parametrize("name", REAL_FILES)
+@pytest.mark.parametrize("name", ["demo", *REAL_FILES])
 @pytest.mark.parametrize(
     ("storage_mode", "mode", "dtype", "mapping", "scale_factor", "dim_order"),
     [
@@ -29,8 +30,9 @@ def expected(values, dtype, scale):
     ],
 )
 def test_stored_images_are_ctapipes(
-    name, storage_mode, mode, dtype, mapping, scale_factor, dim_order, real, convert, make_config
+    name, storage_mode, mode, dtype, mapping, scale_factor, dim_order, all_cameras, real, convert, make_config
 ):
+    path = all_cameras if name == "demo" else real(name)
     config = make_config(
         storage_mode=storage_mode,
         mode=mode,
@@ -39,15 +41,15 @@ def test_stored_images_are_ctapipes(
         image_mapping=mapping,
         image_scale_factor=scale_factor,
         image_dim_order=dim_order,
-        telescope_type_mode=REAL_FILES[name],
+        telescope_type_mode=REAL_FILES.get(name, "ALL"),
         energy_recon_gamma_only=False,
         energy_recon_bins_min=-3,
         energy_recon_bins_max=4,
     )
-    output = convert(real(name), config)
+    output = convert(path, config)
     stored = {event["event_number"]: event for event in read_dataset(output)}
     n_clipped = n_images = n_events = 0
-    for _, event in dl1_events(real(name)):
+    for _, event in dl1_events(path):
         row = stored.pop(event.index.event_id)
         check_truth(row, event)
         assert set(row["pixels"]) == set(event.dl1.tel)
@@ -75,6 +77,28 @@ def check_truth(row, event):
     np.testing.assert_array_equal([row[name] for name in SCALARS], np.array(truth, dtype=object).astype(np.float64))
     if "energy_reconstruction_bin_label" in row:
         assert row["energy_reconstruction_bin_label"] == int((np.log10(float(shower.energy.value)) + 3) / 0.05)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "uint16", "int16", "uint32"])
+def test_what_does_not_fit_is_counted(dtype, all_cameras, convert, make_config, capsys):
+    """Charges beyond the end of 16 bits; charges and times below 0, which float32 and int16 keep."""
+    config = make_config(telescope_type_mode="ALL", image_mode="PIXELS_TIMING_2C", image_dtype=dtype)
+    images = [(dl1.image, dl1.peak_time) for _, event in dl1_events(all_cameras) for dl1 in event.dl1.tel.values()]
+    values = [np.concatenate(kind) for kind in zip(*images, strict=True)]
+    n_clipped = sum(np.count_nonzero(expected(kind, dtype, 100)[1]) for kind in values)
+    below = [np.count_nonzero(np.round(100.0 * kind) < 0) if dtype[0] == "u" else 0 for kind in values]
+    assert (n_clipped > 0) == ("16" in dtype)
+    assert (min(below) > 0) == (dtype[0] == "u")
+    with tables.open_file(convert(all_cameras, config)) as file:
+        run = file.root.Run_Table[0]
+        assert [run["clipped_pixels"], run["negative_pixels"], run["negative_time_pixels"]] == [n_clipped, *below]
+        assert run["not_finite_pixels"] == 0
+    said = capsys.readouterr().out
+    assert (f"clipped pixels: {n_clipped};" in said) == ("clipped pixels" in said) == (n_clipped > 0)
+    assert (
+        (f"pixels of negative charge: {below[0]}, stored as 0" in said) == ("negative charge" in said) == (below[0] > 0)
+    )
+    assert (f"pixels of negative peak time: {below[1]}, stored as 0" in said) == (below[1] > 0)
 
 
 def test_bright_pixel_is_clipped_and_counted(real, convert, make_config, capsys):
@@ -125,10 +149,11 @@ def test_negative_charges_are_kept_or_counted(real, convert, make_config, capsys
             assert run["clipped_pixels"] == 0
 
 
-def test_negative_cells_are_counted_where_pixels_are_resampled(real, convert, make_config):
-    settings = {"image_mode": "PIXELS_1C", "telescope_type_mode": "LST+MST", "image_scale_factor": 2}
+@pytest.mark.parametrize("name", ["demo", "gamma_prod6_tel_event_header_v4.simtel.zst"])
+def test_negative_cells_are_counted_where_pixels_are_resampled(name, production, real, convert, make_config):
+    settings = {"image_mode": "PIXELS_1C", "telescope_type_mode": "ALL", "image_scale_factor": 2}
     settings |= {"image_mapping": "rebinning", "storage_mode": "mapped", "image_charge_scale": 100.0}
-    path, n_cells = real("gamma_prod6_tel_event_header_v4.simtel.zst"), {}
+    path, n_cells = production[0] if name == "demo" else real(name), {}
     for dtype in ("float32", "uint16"):
         output = convert(path, make_config(**settings, image_dtype=dtype), output=f"{dtype}.h5")
         with tables.open_file(output) as file:
@@ -138,11 +163,12 @@ def test_negative_cells_are_counted_where_pixels_are_resampled(real, convert, ma
     assert stated == n_cells["float32"] > 0
 
 
-def test_telescopes_and_runs_are_described(real, convert, make_config):
+@pytest.mark.parametrize("name", ["demo", "history_meta_75.simtel.zst"])
+def test_telescopes_and_runs_are_described(name, all_cameras, real, convert, make_config):
     from ctapipe.io import read_table
 
-    path = real("history_meta_75.simtel.zst")
-    output = convert(path, make_config(telescope_type_mode="LST+MST", image_scale_factor=1))
+    path = all_cameras if name == "demo" else real(name)
+    output = convert(path, make_config(telescope_type_mode="ALL", image_scale_factor=1))
     source, event = next(dl1_events(path))
     table = read_table(output, "/Tel_Table")
     assert table["tel_id"].tolist() == list(source.subarray.tel)
@@ -155,7 +181,7 @@ def test_telescopes_and_runs_are_described(real, convert, make_config):
         )
         assert row["camera"] == telescope.camera.name
         assert row["focal_length"] == np.float32(telescope.optics.equivalent_focal_length.to_value("m"))
-    simulation = source.simulation_config[4]
+    simulation = source.simulation_config[event.index.obs_id]
     runs = read_table(output, "/Run_Table")
     run = runs[0]
     assert runs["energy_range_max"].unit == "TeV"
@@ -171,31 +197,38 @@ def test_telescopes_and_runs_are_described(real, convert, make_config):
     assert np.array_equal(camera["pix_x"], source.subarray.tel[1].camera.geometry.pix_x)
 
 
-def test_extractor_is_the_configured_one(real, convert, make_config):
-    path = real("gct_checs_muons.simtel.zst")
+@pytest.mark.parametrize("name", ["demo", "gct_checs_muons.simtel.zst"])
+def test_extractor_is_the_configured_one(name, production, real, convert, make_config):
+    path = production[1] if name == "demo" else real(name)
     config = make_config(
         storage_mode="mapped", image_dtype="float32", telescope_type_mode="SST", calibration_extractor="FixedWindowSum"
     )  # fmt: skip
     stored = {event["event_number"]: event for event in read_dataset(convert(path, config, "--max_events", 3))}
     assert len(stored) == 3
     for _, event in dl1_events(path, "FixedWindowSum"):
-        if event.index.event_id in stored:
-            assert np.array_equal(stored[event.index.event_id]["pixels"][1][0], event.dl1.tel[1].image)
+        for tel_id, pixels in stored.get(event.index.event_id, {"pixels": {}})["pixels"].items():
+            assert np.array_equal(pixels[0], event.dl1.tel[tel_id].image)
 
 
-def test_class_is_used_from_python(real, tmp_path):
+@pytest.mark.parametrize("name", ["demo", "gct_checs_muons.simtel.zst"])
+def test_class_is_used_from_python(name, real, tmp_path):
     """The example of the first README: positional arguments, then process, shuffle, split."""
     from image_extractor import image_extractor
 
+    if name == "demo":
+        path = tmp_path / "one_telescope.simtel"
+        write_demo_file(path, events=12, telescopes="SSTC:1", scatter=100)
+    else:
+        path = real(name)
     output = tmp_path / "dataset.h5"
     settings = {"storage_mode": "mapped", "telescope_type_mode": "SST", "energy_bins_min": -3, "energy_bins_max": 4}
     extractor = image_extractor.ImageExtractor(
         output, None, "gh_class", use_pkl_dict=False, energy_bins_bin_size=7, **settings
     )
     assert image_extractor.ImageExtractor is ImageExtractor
-    selected, n_telescopes = extractor.select_telescopes(real("gct_checs_muons.simtel.zst"))
+    selected, n_telescopes = extractor.select_telescopes(path)
     assert (selected, n_telescopes) == ({"SST": [1]}, 1)
-    report = extractor.process_data(real("gct_checs_muons.simtel.zst"), max_events=11)
+    report = extractor.process_data(path, max_events=11)
     assert (report["status"], report["events_written"]) == ("written", 11)
     extractor.shuffle_data(output, seed=1)
     extractor.split_data(output, {"Training": 0.9, "Validation": 0.1})

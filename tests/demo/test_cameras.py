@@ -11,6 +11,25 @@ from image_extractor.demo.cameras import CAMERAS, build_camera
 pytestmark = pytest.mark.usefixtures("warnings_are_errors")
 
 
+#: Mean of x and y (mm) of the pixels of the real cameras, as their file has them, weighted with cos(number of pixel^2):
+#: another place, or another order, is another number.
+WEIGHTED_PLACES = {
+    "LST": (-2.7488, 9.3982),
+    "MSTN": (-2.7488, 9.3982),
+    "MSTF": (0.5914, -18.9126),
+    "SCT": (1.7239, 0.1067),
+    "SSTC": (0.5986, -0.8862),
+    "SSTA": (-0.7816, -0.2345),
+    "SSTD": (3.8008, 3.1061),
+}
+
+
+def weighted_place(x, y):
+    """Return what WEIGHTED_PLACES has; x, y : float arrays (n_pixels,), m."""
+    weights = np.cos(np.arange(len(x)) ** 2)
+    return 1000 * np.mean(weights * x), 1000 * np.mean(weights * y)
+
+
 @pytest.fixture(scope="module")
 def real_cameras(real):
     """Camera settings and organisation of the real telescopes by number of pixels and focal length."""
@@ -22,10 +41,18 @@ def real_cameras(real):
 
 
 @pytest.mark.parametrize("tel_type", CAMERAS)
+def test_pixels_stand_where_those_of_the_real_camera_do(tel_type):
+    camera = build_camera(tel_type)
+    assert weighted_place(camera.pixel_x, camera.pixel_y) == pytest.approx(WEIGHTED_PLACES[tel_type], abs=3e-4)
+
+
+@pytest.mark.parametrize("tel_type", CAMERAS)
 def test_pixels_are_those_of_the_real_camera(real_cameras, tel_type):
     camera = build_camera(tel_type)
     real = real_cameras[camera.n_pixels, round(camera.focal_length, 2)]
     settings, organization = real["camera_settings"], real["camera_organization"]
+    place = weighted_place(settings["pixel_x"], settings["pixel_y"])
+    assert place == pytest.approx(WEIGHTED_PLACES[tel_type], abs=1e-4)
     near = 0.01e-3  # m
     np.testing.assert_allclose(camera.pixel_x, settings["pixel_x"], atol=near)
     np.testing.assert_allclose(camera.pixel_y, settings["pixel_y"], atol=near)

@@ -1,12 +1,41 @@
-"""Geometries of cameras: those of real files, and some that nobody built."""
+"""Geometries of cameras: those of the demo and of real files, and some that nobody built."""
 
 import astropy.units as u
 import numpy as np
+from astropy.coordinates import Angle
 from ctapipe.instrument import CameraGeometry
 from ctapipe.instrument.camera import PixelShape
 from helpers.real_files import real_file
 
-CAMERAS = ["LSTCam", "NectarCam", "FlashCam", "ASTRICam", "CHEC", "DigiCam", "SCTCam"]
+#: Cameras, and the telescopes of the demo that have them.
+DEMO = {
+    "LSTCam": "LST",
+    "NectarCam": "MSTN",
+    "FlashCam": "MSTF",
+    "ASTRICam": "SSTA",
+    "CHEC": "SSTC",
+    "DigiCam": "SSTD",
+    "SCTCam": "SCT",
+}
+CAMERAS = list(DEMO)
+
+
+def demo_geometry(camera, turn_deg=0):
+    """Return the geometry that a reader makes of a demo camera: its rotation undone, and that of its pixels said.
+
+    A turned one has its pixels at other places of the file, and the rotation with which a reader turns them back.
+    """
+    from image_extractor.demo.cameras import SQUARE, build_camera
+
+    camera = build_camera(DEMO[camera])
+    rotation = camera.rotation + np.radians(turn_deg)
+    cos, sin = np.cos(rotation), np.sin(rotation)
+    x, y = cos * camera.pixel_x - sin * camera.pixel_y, sin * camera.pixel_x + cos * camera.pixel_y
+    shape = PixelShape.SQUARE if camera.pixel_shape == SQUARE else PixelShape.HEXAGON
+    area = np.full(len(x), camera.pixel_area) * u.m**2
+    return CameraGeometry(
+        camera.name, np.arange(len(x)), x * u.m, y * u.m, area, shape, pix_rotation=Angle(rotation * u.rad)
+    )
 
 
 def real_geometry(camera, name="calib_events.simtel.gz"):
@@ -18,6 +47,10 @@ def real_geometry(camera, name="calib_events.simtel.gz"):
         warnings.simplefilter("ignore")
         source = SimTelEventSource(real_file(name), focal_length_choice="EQUIVALENT")
     return next(t.camera.geometry for t in source.subarray.tel.values() if t.camera.name == camera)
+
+
+#: Where the geometry of a camera is from.
+ORIGINS = {"demo": demo_geometry, "real": real_geometry}
 
 
 def lattice(shape, rotation_deg, pitch, radius, missing=()):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from ctapipe.instrument import CameraGeometry
 from ctapipe.instrument.camera import PixelShape
-from helpers.geometries import CAMERAS, lattice, real_geometry
+from helpers.geometries import CAMERAS, ORIGINS, demo_geometry, lattice, real_geometry
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial import cKDTree
@@ -53,8 +53,9 @@ def grid_is_hexagonal(geometry):
 
 @pytest.mark.parametrize("mapping", ["shifting", "axial"])
 @pytest.mark.parametrize("camera", CAMERAS)
-def test_real_cameras(camera, mapping):
-    geometry = real_geometry(camera)
+@pytest.mark.parametrize("origin", ORIGINS)
+def test_known_cameras(origin, camera, mapping):
+    geometry = ORIGINS[origin](camera)
     before = geometry.pix_x.copy(), geometry.pix_y.copy(), geometry.pix_rotation
     grid = check_lattice(geometry, mapping)
     assert np.array_equal(before[0], geometry.pix_x)
@@ -66,8 +67,9 @@ def test_real_cameras(camera, mapping):
 
 
 @pytest.mark.parametrize("camera", SQUARE)
-def test_square_cameras_grow_with_x_and_y(camera):
-    geometry = real_geometry(camera)
+@pytest.mark.parametrize("origin", ORIGINS)
+def test_square_cameras_grow_with_x_and_y(origin, camera):
+    geometry = ORIGINS[origin](camera)
     grid = images.pixel_grid(geometry)
     for cells, positions in ((grid.array_x, geometry.pix_x), (grid.array_y, geometry.pix_y)):
         values = positions.to_value("m")
@@ -77,9 +79,10 @@ def test_square_cameras_grow_with_x_and_y(camera):
 
 
 @pytest.mark.parametrize("scale_factor", [1, 2])
-def test_sct_is_the_first_versions_module_table(scale_factor):
+@pytest.mark.parametrize("origin", ORIGINS)
+def test_sct_is_the_first_versions_module_table(origin, scale_factor):
     """Modules row by row from the bottom, left to right; in a module, pixels row by row from the bottom."""
-    geometry = real_geometry("SCTCam")
+    geometry = ORIGINS[origin]("SCTCam")
     x, y = geometry.pix_x.to_value("m"), geometry.pix_y.to_value("m")
     size = np.sqrt(geometry.pix_area.to_value("m2")[0])
     section = config.defaults()["image"] | {"scale_factor": scale_factor, "mode": "PIXELS_1C", "dtype": "float32"}
@@ -111,7 +114,17 @@ def test_sct_is_the_first_versions_module_table(scale_factor):
 )
 def test_lst_is_the_same_picture_in_prod3_and_prod6(old, new, new_name, mapping):
     """Their stated pixel rotations differ by 60 degrees, the light does not."""
-    prod3, prod6 = real_geometry("LSTCam", old), real_geometry(new_name, new)
+    check_same_picture(real_geometry("LSTCam", old), real_geometry(new_name, new), mapping)
+
+
+@pytest.mark.parametrize("mapping", ["shifting", "axial"])
+@pytest.mark.parametrize("camera", ["LSTCam", "NectarCam"])
+def test_a_camera_turned_to_itself_is_the_same_picture(camera, mapping):
+    check_same_picture(demo_geometry(camera), demo_geometry(camera, turn_deg=-60), mapping)
+
+
+def check_same_picture(prod3, prod6, mapping):
+    """Check that it does not matter which way of two, 60 degrees apart, the pixels of a camera are told."""
     assert abs((prod3.pix_rotation - prod6.pix_rotation).to_value("deg")) == pytest.approx(60, abs=0.1)
     light = [np.exp(-((g.pix_x.value - 0.3) ** 2 + (g.pix_y.value + 0.5) ** 2) / 0.02) for g in (prod3, prod6)]
     grids = [images.pixel_grid(geometry, mapping) for geometry in (prod3, prod6)]

@@ -6,7 +6,7 @@ import pytest
 import tables
 from ctapipe.instrument import CameraGeometry
 from ctapipe.instrument.camera import PixelShape
-from helpers.geometries import CAMERAS, lattice, real_geometry
+from helpers.geometries import CAMERAS, ORIGINS, demo_geometry, lattice, real_geometry
 from helpers.processes import called
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,24 +19,9 @@ from image_extractor.mapping import images, resampling
 CONSERVING = ["oversampling", "rebinning"]
 INTERPOLATING = ["nearest", "bilinear", "bicubic"]
 METHODS = [*CONSERVING, *INTERPOLATING]
-DEMO = ["LST", "MSTN", "MSTF", "SCT", "SSTC", "SSTA", "SSTD"]
-
-
-def demo_geometry(tel_type):
-    """Return the geometry that a reader makes of a demo camera: its rotation undone."""
-    from image_extractor.demo.cameras import SQUARE, build_camera
-
-    camera = build_camera(tel_type)
-    cos, sin = np.cos(camera.rotation), np.sin(camera.rotation)
-    x, y = cos * camera.pixel_x - sin * camera.pixel_y, sin * camera.pixel_x + cos * camera.pixel_y
-    shape = PixelShape.SQUARE if camera.pixel_shape == SQUARE else PixelShape.HEXAGON
-    area = np.full(len(x), camera.pixel_area) * u.m**2
-    return CameraGeometry(camera.name, np.arange(len(x)), x * u.m, y * u.m, area, shape)
-
 
 GEOMETRIES = {
-    **{f"demo {name}": (demo_geometry, name) for name in DEMO},
-    **{f"real {name}": (real_geometry, name) for name in CAMERAS},
+    **{f"{origin} {camera}": (make, camera) for origin, make in ORIGINS.items() for camera in CAMERAS},
     "real prod6 LSTCam": (real_geometry, "LSTCam", "history_meta_75.simtel.zst"),
     "real curved CHEC": (real_geometry, "CHEC", "gct_checs_muons.simtel.zst"),
     "unknown hexagonal": (lattice, "hexagon", 17.3, 0.031, 11, (5, 60, 61)),
@@ -147,9 +132,10 @@ def test_array_grows_with_x_and_y(geometry):
         assert np.abs(slopes[1] - y)[lit].max() < 0.8 * pitch
 
 
-def test_rebinning_keeps_density():
+@pytest.mark.parametrize("origin", ORIGINS)
+def test_rebinning_keeps_density(origin):
     """Inside of a hexagonal camera, a cell holds the light of its own area."""
-    geometry = real_geometry("FlashCam")
+    geometry = ORIGINS[origin]("FlashCam")
     grid = images.pixel_grid(geometry, "rebinning", 90)
     pitch = pitch_of(geometry)
     values = grid.arrays(np.ones((1, geometry.n_pixels), np.float32)).ravel()
@@ -184,10 +170,12 @@ def edge_sums(geometry, method):
 
 
 @pytest.mark.parametrize("camera", ["LSTCam", "FlashCam", "DigiCam"])
-def test_pixels_at_the_edge_weigh_as_much_as_others(camera):
+@pytest.mark.parametrize("origin", ORIGINS)
+def test_pixels_at_the_edge_weigh_as_much_as_others(origin, camera):
     """The centres of the few cells beyond the outermost pixels fall into the camera or not as it happens."""
-    at_edge, inside = edge_sums(real_geometry(camera), "bilinear")
-    by_chance, _ = edge_sums(real_geometry(camera), "bicubic")
+    geometry = ORIGINS[origin](camera)
+    at_edge, inside = edge_sums(geometry, "bilinear")
+    by_chance, _ = edge_sums(geometry, "bicubic")
     assert inside.std() < 0.02 * inside.mean()
     assert at_edge.mean() == pytest.approx(inside.mean(), rel=0.02)
     assert at_edge.std() < 0.07 * inside.mean()
@@ -237,9 +225,10 @@ def test_grids_are_made_once_per_geometry():
     assert images.pixel_grid(other, "bilinear") is not grid  # although its name is the same
 
 
-def test_a_gap_between_modules_stays_dark():
+@pytest.mark.parametrize("origin", ORIGINS)
+def test_a_gap_between_modules_stays_dark(origin):
     """The first CHEC has gaps of nearly a pixel between its modules; no light is made up for them."""
-    geometry = real_geometry("CHEC")
+    geometry = ORIGINS[origin]("CHEC")
     for method in INTERPOLATING:
         lit = images.pixel_grid(geometry, method, 400).arrays(np.ones((1, 2048), np.float32))[0] > 0
         columns = lit[:, 150:250].any(axis=1).astype(int)
@@ -247,8 +236,13 @@ def test_a_gap_between_modules_stays_dark():
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_lst_is_the_same_picture_in_prod3_and_prod6(method):
-    prod3, prod6 = real_geometry("LSTCam"), real_geometry("LSTCam", "history_meta_75.simtel.zst")
+@pytest.mark.parametrize("origin", ORIGINS)
+def test_lst_is_the_same_picture_in_prod3_and_prod6(origin, method):
+    """In prod6 its pixels are told 60 degrees apart."""
+    if origin == "demo":
+        prod3, prod6 = demo_geometry("LSTCam"), demo_geometry("LSTCam", turn_deg=-60)
+    else:
+        prod3, prod6 = real_geometry("LSTCam"), real_geometry("LSTCam", "history_meta_75.simtel.zst")
     light = [np.exp(-((g.pix_x.value - 0.3) ** 2 + (g.pix_y.value + 0.5) ** 2) / 0.02) for g in (prod3, prod6)]
     grids = [images.pixel_grid(geometry, method) for geometry in (prod3, prod6)]
     one, other = (grid.arrays(values[np.newaxis])[0] for grid, values in zip(grids, light, strict=True))
@@ -263,8 +257,9 @@ def test_lst_is_the_same_picture_in_prod3_and_prod6(method):
 @pytest.mark.parametrize(
     ("camera", "side"), [("LSTCam", 110), ("NectarCam", 110), ("FlashCam", 112), ("DigiCam", 96), ("SCTCam", 122)]
 )
-def test_auto_shape(camera, side):
-    assert images.pixel_grid(real_geometry(camera), "bilinear").shape == (side, side)
+@pytest.mark.parametrize("origin", ORIGINS)
+def test_auto_shape(origin, camera, side):
+    assert images.pixel_grid(ORIGINS[origin](camera), "bilinear").shape == (side, side)
 
 
 @settings(deadline=None, max_examples=40)

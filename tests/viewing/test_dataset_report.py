@@ -8,8 +8,10 @@ import sys
 import numpy as np
 import pytest
 import tables
+from helpers.geometries import CAMERAS
 from helpers.made_dataset import write_dataset
 from helpers.processes import ROOT, called, run_script
+from helpers.reading import dl1_events
 
 from image_extractor import ImageExtractor
 from image_extractor.viewing.dataset_report import first_rows, summary
@@ -79,6 +81,27 @@ def test_first_rows_have_units(tmp_path):
         assert f"{row['mc_energy']:.5g}" in lines[3]
     starts = {line.index(word) + len(word) for line, word in ((lines[1], "mc_energy"), (lines[2], "TeV"))}
     assert len(starts) == 1  # the unit stands below its column
+
+
+def test_demo_data(tmp_path, all_cameras):
+    settings = {"use_pkl_dict": False, "telescope_type_mode": "ALL", "storage_mode": "mapped", "image_dtype": "uint16"}
+    extractor = ImageExtractor(tmp_path / "demo.h5", None, "gh_class", energy_bins_max=4, **settings)
+    extractor.process_files([all_cameras])
+    charges = [dl1.image for _, event in dl1_events(all_cameras) for dl1 in event.dl1.tel.values()]
+    energies = [event.simulation.shower.energy.to_value("TeV") for _, event in dl1_events(all_cameras)]
+    text = called("read_data", tmp_path / "demo.h5").stdout
+    assert f"{len(energies)} events, {len(charges)} images of 10 telescopes" in text
+    assert f"{min(energies):.4g}" in text
+    assert f"{max(energies):.4g} TeV" in text
+    assert lines_from(text, "telescopes")[1][:3] == ["LST", "LSTCam", "1855"]
+    assert {row[1] for row in lines_from(text, "telescopes")[1:]} == set(CAMERAS)
+    runs = dict(zip(*lines_from(text, "runs"), strict=True))
+    found = [runs[name] for name in ("run numbers", "events read", "images", "clipped pixels", "negative pixels")]
+    scaled = np.round(100.0 * np.concatenate(charges))
+    n_clipped, n_negative = np.count_nonzero(scaled > 65535), np.count_nonzero(scaled < 0)
+    assert found == ["3", str(len(energies)), str(len(charges)), str(n_clipped), str(n_negative)]
+    checked = called("read_data", tmp_path / "demo.h5", "--check")
+    assert (checked.returncode, checked.stderr) == (0, "")
 
 
 def test_real_data(tmp_path, real):

@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 from helpers.made_dataset import write_dataset
 from helpers.processes import called, run_script
+from helpers.reading import dl1_events
 
 from image_extractor import ImageExtractor
 from image_extractor.errors import InputError
 from image_extractor.viewing.multiplicity import count_telescopes
+
+REAL_MSTS, REAL_CHEC = "history_meta_75.simtel.zst", "gct_checs_muons.simtel.zst"
 
 
 def counted(numbers, n_telescopes):
@@ -33,23 +36,26 @@ def test_a_dataset(tmp_path, settings):
             assert multiplicity.mean(kind, tel_type) == pytest.approx(np.mean(numbers))
 
 
-def test_a_simtel_file_and_its_dataset_agree(tmp_path, real):
-    for name in ("history_meta_75.simtel.zst", "gct_checs_muons.simtel.zst"):
-        source = real(name)
-        path = tmp_path / f"{name}.h5"
-        settings = {"use_pkl_dict": False, "telescope_type_mode": "ALL", "storage_mode": "mapped"}
-        ImageExtractor(path, None, "gh_class", **settings, energy_bins_min=-3.0).process_files([source])
-        before, after = count_telescopes(source), count_telescopes(path)
-        assert before.n_telescopes == after.n_telescopes
-        for tel_type, counts in before.counts["all"].items():
-            assert counts.tolist() == after.counts["all"][tel_type].tolist()
-        assert before.n_events("all") == (1 if name[0] == "h" else 20)
+@pytest.mark.parametrize(("name", "n_events"), [("demo", 6), (REAL_MSTS, 1), (REAL_CHEC, 20)])
+def test_a_simtel_file_and_its_dataset_agree(name, n_events, tmp_path, production, real):
+    source = production[0] if name == "demo" else real(name)
+    path = tmp_path / f"{name}.h5"
+    settings = {"use_pkl_dict": False, "telescope_type_mode": "ALL", "storage_mode": "mapped"}
+    ImageExtractor(path, None, "gh_class", **settings, energy_bins_min=-3.0).process_files([source])
+    before, after = count_telescopes(source), count_telescopes(path)
+    assert before.n_telescopes == after.n_telescopes
+    for tel_type, counts in before.counts["all"].items():
+        assert counts.tolist() == after.counts["all"][tel_type].tolist()
+    assert before.n_events("all") == n_events
 
 
-def test_passing_events_of_a_simtel_file(real):
-    source = real("gct_checs_muons.simtel.zst")
-    multiplicity = count_telescopes(source, {(28, 500): (0, 1.0), (28, 600): (1, 1.0), (1, 700): (0, 1.0)})
-    assert (multiplicity.n_events("all"), multiplicity.n_events("passing")) == (20, 2)
+@pytest.mark.parametrize(("name", "run", "n_events"), [("demo", 2, 9), (REAL_CHEC, 28, 20)])
+def test_passing_events_of_a_simtel_file(name, run, n_events, production, real):
+    source = production[1] if name == "demo" else real(name)
+    first, second = [event.index.event_id for _, event in dl1_events(source)][:2]
+    passing = {(run, first): (0, 1.0), (run, second): (1, 1.0), (run + 1, first): (0, 1.0)}
+    multiplicity = count_telescopes(source, passing)
+    assert (multiplicity.n_events("all"), multiplicity.n_events("passing")) == (n_events, 2)
 
 
 def test_the_command(tmp_path):
@@ -86,10 +92,12 @@ def test_names_of_pictures(tmp_path):
     assert [line.split()[1] for line in result.stdout.splitlines() if line.startswith("events")] == ["10"]
 
 
-def test_files_of_other_telescopes_are_not_added_up(tmp_path, real):
-    result = called("plot_numtel", real("gct_checs_muons.simtel.zst"), real("lst_muons.simtel.zst"), cwd=tmp_path)
+@pytest.mark.parametrize("names", ["demo", (REAL_CHEC, "lst_muons.simtel.zst")])
+def test_files_of_other_telescopes_are_not_added_up(names, tmp_path, production, all_cameras, real):
+    one, other = (production[0], all_cameras) if names == "demo" else map(real, names)
+    result = called("plot_numtel", one, other, cwd=tmp_path)
     assert (result.returncode, result.stdout, result.stderr.count("\n")) == (1, "", 1)
-    assert "lst_muons.simtel.zst: has other telescopes than " in result.stderr
+    assert f"{other.name}: has other telescopes than " in result.stderr
 
 
 def test_bad_input_is_one_line(tmp_path):

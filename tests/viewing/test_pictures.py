@@ -347,6 +347,16 @@ def test_without_matplotlib_one_line_says_how_to_get_it(tmp_path, script):
     assert result.stderr == "needs matplotlib: pip install 'image_extractor[scripts]'\n"
 
 
+def test_demo_cameras(tmp_path, all_cameras):
+    """Hexagons and squares, and nothing is said of them."""
+    path = tmp_path / "demo.h5"
+    settings = {"use_pkl_dict": False, "telescope_type_mode": "LST+SST", "image_mode": "PIXELS_TIMING_2C"}
+    ImageExtractor(path, None, "gh_class", **settings).process_files([all_cameras], max_events=1)
+    result = called("visualize_events", path, "--random", 1, "--output", tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert [path.name.split("_")[-1] for path in tmp_path.glob("*.png")] == ["gamma.png"]
+
+
 def test_real_cameras(tmp_path, real):
     """A real event of LSTCam, and one of CHEC."""
     for name, types in (("history_meta_75.simtel.zst", "LST"), ("gct_checs_muons.simtel.zst", "SST")):

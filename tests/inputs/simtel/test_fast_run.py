@@ -8,15 +8,16 @@ import logging
 import numpy as np
 import pytest
 import tables
-import zstandard
 from ctapipe.calib import CameraCalibrator
 from ctapipe.io import SimTelEventSource
 from eventio import EventIOFile
 from eventio.simtel.objects import ArrayEvent, CalibrationEvent
 from eventio.simtel.simtelfile import parse_array_event
+from helpers.eventio_bytes import unpacked
 from helpers.real_files import REAL_FILES
 
 from image_extractor import ImageExtractor
+from image_extractor.demo import write_demo_file
 from image_extractor.errors import InputError
 from image_extractor.inputs.simtel import fast_run, run_objects, simtel_run
 from image_extractor.inputs.simtel.open_run import open_run, run_class
@@ -145,11 +146,18 @@ def test_a_dataset_is_the_same_with_and_without(all_cameras, tmp_path):
 # -- what is damaged ---------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def plain(real, tmp_path):
-    """A real run as plain bytes, and a function that writes others to a file."""
-    with real("history_meta_75.simtel.zst").open("rb") as file:
-        data = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True).read()
+@pytest.fixture(scope="module")
+def small_run(tmp_path_factory):
+    """A synthetic run of one event, with images of all its telescopes."""
+    path = tmp_path_factory.mktemp("small") / "gamma_run1.simtel.zst"
+    write_demo_file(path, events=1, telescopes="LST:3,MSTN:1,MSTF:2,SSTA:1", energy="10,10", scatter=50)
+    return path
+
+
+@pytest.fixture(params=["demo", "history_meta_75.simtel.zst"])
+def plain(request, small_run, real, tmp_path):
+    """A run as plain bytes, and a function that writes others to a file."""
+    data = unpacked(small_run if request.param == "demo" else real(request.param))
 
     def write(data):
         path = tmp_path / "changed.simtel"
@@ -211,8 +219,8 @@ def test_a_truncated_run_is_refused(plain, fraction):
     assert read_all(write(data[: int(fraction * len(data))]), fast=True) == "refused"
 
 
-@pytest.mark.parametrize(("kind", "offset", "fast"), [(2009, -1, False), (2105, 10, True)])
-def test_an_event_that_claims_more_than_it_holds_is_no_end_of_an_extract(kind, offset, fast, plain):
+@pytest.mark.parametrize(("kind", "of_next", "fast"), [(2009, False, False), (2105, True, True)])
+def test_an_event_that_claims_more_than_it_holds_is_no_end_of_an_extract(kind, of_next, fast, plain):
     """Extracts have no closing block, and eventio ends where bytes are missing, be it within an object."""
     data, write = plain
     with EventIOFile(write(data)) as file:
@@ -220,7 +228,8 @@ def test_an_event_that_claims_more_than_it_holds_is_no_end_of_an_extract(kind, o
     position, header = sub_objects(write(data), {kind})[0]
     extract = bytearray(data[: last.address + last.header.content_size])
     assert read_all(write(gzip.compress(extract, 1)), fast) != "refused"
-    extract[position + header.header_size + offset] = 0x7F
+    # the highest byte of its own length, or the one in the next header that says whether the length is extended
+    extract[position + header.header_size + (header.content_size + 2 if of_next else -1)] = 0x7F
     assert read_all(write(gzip.compress(extract, 1)), fast) == "refused"
 
 
