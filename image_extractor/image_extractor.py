@@ -97,8 +97,7 @@ class ImageExtractor:
         if given is None:
             return None
         bins = config.energy_bins(self.settings) if self.settings["mode"] == "gh_class" else None
-        cuts: Cuts = dictionary.load(given, bins) if isinstance(given, str | Path) else dictionary.given(given, bins)
-        return cuts
+        return dictionary.load(given, bins) if isinstance(given, str | Path) else dictionary.given(given, bins)
 
     # -- what the command runs ---------------------------------------------------------------------
 
