@@ -12,7 +12,16 @@ EXTRAS = {
     "scripts": ["uproot>=5", "matplotlib", "pillow"],
     "dask": ["dask", "distributed"],
 }
-EXTRAS["test"] = ["pytest", "pytest-xdist", "hypothesis", "ruff", *EXTRAS["scripts"], *EXTRAS["dask"]]
+EXTRAS["test"] = [
+    "pytest",
+    "pytest-xdist",
+    "hypothesis",
+    "ruff",
+    "mypy",
+    "codespell",
+    *EXTRAS["scripts"],
+    *EXTRAS["dask"],
+]
 
 # what people run; the rest of scripts/ serves the development
 TOOLS = ["image_extractor.py", "prepare_cuts_dict.py", "read_data.py", "visualize_events.py", "plot_numtel.py"]
@@ -25,6 +34,7 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     packages=find_packages(include=["image_extractor", "image_extractor.*"]),
+    package_data={"image_extractor": ["py.typed"]},
     python_requires=">=3.11",
     install_requires=(HERE / "requirements.txt").read_text().split(),
     extras_require=EXTRAS,

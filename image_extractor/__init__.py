@@ -3,13 +3,18 @@
 The heavy imports wait until a name is used, so that ``--help`` answers at once.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from .errors import ConfigError, DatasetError, InputError
 from .version import __version__
+
+if TYPE_CHECKING:
+    from .image_extractor import ImageExtractor
 
 __all__ = ["ConfigError", "DatasetError", "ImageExtractor", "InputError", "__version__"]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name == "ImageExtractor":
         from .image_extractor import ImageExtractor
 

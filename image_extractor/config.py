@@ -10,7 +10,9 @@ return: ``settings["image"]["dtype"]``. Nothing else makes such a dict, so it is
 import difflib
 import logging
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 if __name__ == "__main__" and not __package__:  # run by its path, as in the first version: Python knows no package then
     import runpy
@@ -19,14 +21,38 @@ if __name__ == "__main__" and not __package__:  # run by its path, as in the fir
     sys.path = [str(folder.parent), *(path for path in sys.path if Path(path).resolve() != folder)]
     runpy.run_module("image_extractor.config", run_name="__main__", alter_sys=True)  # which ends in sys.exit
 
-from configobj import ConfigObj, ConfigObjError, flatten_errors, get_extra_values
+from configobj import ConfigObj, ConfigObjError, Section, flatten_errors, get_extra_values
 
+from . import whole_files
 from .energy_bins import UNITS, EnergyBins
 from .errors import ConfigError
 from .settings.checks import MANY, VALIDATOR, shown, wrong
 from .settings.combinations import BY_TELESCOPE, impossible
 from .telescopes import is_usual, unknown_name
 from .terminal.arguments import Parser, user_path
+from .terminal.exit_codes import OK, code_of
+from .terminal.interruption import interruptible
+from .terminal.logs import log_to_stderr
+
+__all__ = [
+    "SPEC",
+    "Settings",
+    "check_names",
+    "default_text",
+    "defaults",
+    "dumps",
+    "energy_bins",
+    "from_keywords",
+    "keyword_names",
+    "load",
+    "loads",
+    "main",
+    "spec",
+    "write_new",
+]
+
+#: Checked settings, nested by section.
+Settings = dict[str, Any]
 
 UNIT_NAMES = ", ".join(map(repr, UNITS))
 
@@ -144,17 +170,17 @@ ALIASES = {("image", "dim_ordering"): "dim_order"}
 # -- loading --------------------------------------------------------------------------------------
 
 
-def spec():
+def spec() -> ConfigObj:
     """Return the parsed configspec, a ConfigObj whose values are checks."""
     return ConfigObj(SPEC.splitlines(), interpolation=False, list_values=False, _inspec=True)
 
 
-def defaults():
+def defaults() -> Settings:
     """Return the default settings, a nested dict."""
     return _validated(ConfigObj(configspec=spec(), interpolation=False), "defaults")
 
 
-def load(path):
+def load(path: str | Path) -> Settings:
     """Read and check a configuration file.
 
     Parameters
@@ -178,7 +204,7 @@ def load(path):
     return loads(text, path)
 
 
-def loads(text, name="config"):
+def loads(text: str, name: str | Path = "config") -> Settings:
     """As :func:`load`, from the text of a configuration file; `name` stands for the file in messages."""
     try:
         config = ConfigObj(text.splitlines(), configspec=spec(), interpolation=False, raise_errors=True)
@@ -187,7 +213,7 @@ def loads(text, name="config"):
     return _validated(config, name)
 
 
-def from_keywords(keywords):
+def from_keywords(keywords: Mapping[str, Any]) -> Settings:
     """Make settings of Python keywords named section_key, such as ``image_dtype``.
 
     Raises
@@ -213,19 +239,19 @@ def from_keywords(keywords):
     return _validated(config, "settings")
 
 
-def keyword_names():
+def keyword_names() -> dict[str, tuple[str, ...]]:
     """Return {keyword: path of section and key} of every setting.
 
     Those of single telescopes take a dict, such as ``image_mapping_of={"SST": "shifting"}``. Besides, there is one with
     the name of each extractor, such as ``calibration_NeighborPeakWindowSum={"window_width": 7}``.
     """
-    paths = []
+    paths: list[tuple[str, ...]] = []
     spec().walk(lambda section, key: paths.append((*_section_path(section), key)))
     paths = [path[:-1] if path[-1] == MANY else path for path in paths if path[-2:] != (MANY, MANY)]
     return {"_".join(path): path for path in paths}
 
 
-def dumps(settings):
+def dumps(settings: Settings) -> str:
     """Return settings as the text of a configuration file, comments left out."""
     text = ConfigObj(settings, interpolation=False)
     for name, key in BY_TELESCOPE:  # readers of format 1.0 know none of them
@@ -234,21 +260,21 @@ def dumps(settings):
     return "\n".join(text.write())
 
 
-def energy_bins(settings):
+def energy_bins(settings: Settings) -> EnergyBins:
     """Return the :class:`EnergyBins` that the run mode of these settings uses."""
     if settings["mode"] == "energy_recon":
         return EnergyBins(**settings["energy_recon"]["bins"])
     return EnergyBins(**settings["energy_bins"])
 
 
-def _validated(config, name):
+def _validated(config: ConfigObj, name: str | Path) -> Settings:
     problems = _sections_for_values(config, config.configspec, name) or _rename_aliases(config, name)
     if problems:
         raise ConfigError("\n".join(problems))
     result = config.validate(VALIDATOR, preserve_errors=True)
     problems = [_describe(config, name, *error) for error in flatten_errors(config, result)]
     problems += [_unknown(config, name, *extra) for extra in get_extra_values(config)]
-    settings = config.dict()
+    settings: Settings = config.dict()
     if not problems:
         problems = [f"{name}: {problem}" for problem in impossible(settings)]
     if problems:
@@ -256,9 +282,11 @@ def _validated(config, name):
     return settings
 
 
-def _sections_for_values(config, checks, name, sections=()):
+def _sections_for_values(
+    config: Section, checks: Section, name: str | Path, sections: tuple[str, ...] = ()
+) -> list[str]:
     """Return a line for each section in the place of a value, which configobj's validation can't handle."""
-    problems = []
+    problems: list[str] = []
     for key in set(config.sections) & set(checks):
         if not isinstance(checks[key], dict):
             problems.append(f"{name}: {_where(sections)}{key} must be a value, not a section")
@@ -267,11 +295,11 @@ def _sections_for_values(config, checks, name, sections=()):
     return problems
 
 
-def _rename_aliases(config, name):
+def _rename_aliases(config: ConfigObj, name: str | Path) -> list[str]:
     problems = []
     for (section, old), new in ALIASES.items():
-        values = config.get(section, {})
-        if not isinstance(values, dict) or old not in values:
+        values = config.get(section)
+        if not isinstance(values, Section) or old not in values:
             continue
         if new in values:
             problems.append(f"{name}: [{section}] {old} and {new} are the same key: keep one")
@@ -279,7 +307,7 @@ def _rename_aliases(config, name):
     return problems
 
 
-def _describe(config, name, sections, key, error):
+def _describe(config: ConfigObj, name: str | Path, sections: Sequence[str], key: str | None, error: object) -> str:
     where = _where(sections)
     if key is None:
         return f"{name}: {where}must be a section, not a value"
@@ -294,7 +322,7 @@ def _describe(config, name, sections, key, error):
     return f"{name}: {where}{key} = {shown(section.get(key))}: {wrong(check, section.get(key))}"
 
 
-def _unknown(config, name, sections, key):
+def _unknown(config: ConfigObj, name: str | Path, sections: Sequence[str], key: str) -> str:
     section, checks = config, config.configspec
     for part in sections:
         section, checks = section[part], checks.get(part, {})
@@ -307,19 +335,19 @@ def _unknown(config, name, sections, key):
     return f"{name}: {where}unknown {what}{hint}"
 
 
-def _where(sections):
+def _where(sections: Sequence[str]) -> str:
     return "".join("[" * depth + name + "]" * depth + " " for depth, name in enumerate(sections, 1))
 
 
-def _section_path(section):
-    path = []
+def _section_path(section: Section) -> list[str]:
+    path: list[str] = []
     while section.parent is not section:
         path.insert(0, section.name)
         section = section.parent
     return path
 
 
-def _reason(err):
+def _reason(err: Exception) -> str:
     if isinstance(err, UnicodeDecodeError):
         return "not a text file"
     return " ".join(str(getattr(err, "strerror", None) or err).split())
@@ -328,14 +356,14 @@ def _reason(err):
 # -- the command ----------------------------------------------------------------------------------
 
 
-def default_text():
+def default_text() -> str:
     """Return a default configuration file with a comment on every key."""
     config = ConfigObj(configspec=spec(), interpolation=False)
     config.validate(VALIDATOR, copy=True)
     return "\n".join(config.write()).strip() + "\n"
 
 
-def check_names(settings, name):
+def check_names(settings: Settings, name: str | Path) -> None:
     """Raise ConfigError for names that ctapipe does not have. Those of telescopes may yet be right: files tell.
 
     Parameters
@@ -357,18 +385,17 @@ def check_names(settings, name):
         raise ConfigError("\n".join(f"{name}: {problem}" for problem in problems))
 
 
-def write_new(path, text):
+def write_new(path: str | Path, text: str) -> None:
     """Write a file that must not be there yet."""
     try:
-        with Path(path).open("x", encoding="utf-8") as file:
-            file.write(text)
+        whole_files.write_new(Path(path), text.encode())
     except FileExistsError as err:
         raise ConfigError(f"{path}: exists already; remove it or choose another name") from err
     except OSError as err:
         raise ConfigError(f"{path}: can't be written: {_reason(err)}") from err
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Write, check or specify a configuration file; returns the exit code."""
     parser = Parser(prog="python -m image_extractor.config", description="Make or check a configuration file.")
     parser.add_argument("file", type=user_path, help="the configuration file")
@@ -379,21 +406,29 @@ def main(arguments=None):
         help="gen: write a file of defaults; val: check a file; spec: write the configspec (default: gen)",
     )
     options = parser.parse_args(arguments)
-    logging.basicConfig(format="%(message)s")
+    log_to_stderr(logging.WARNING, "%(message)s")
     log = logging.getLogger(__name__)
     log.setLevel(logging.INFO)
     try:
-        if options.mode == "val":
-            check_names(load(options.file), options.file)
-            log.info("%s: valid", options.file)
-        else:
-            write_new(options.file, SPEC if options.mode == "spec" else default_text())
-            log.info("%s: written", options.file)
+        with interruptible():
+            log.info("%s: %s", options.file, _done(options.file, options.mode))
+    except KeyboardInterrupt as interrupt:
+        log.error("interrupted")
+        return code_of(interrupt)
     except ConfigError as err:
         for line in str(err).splitlines():
             log.error("%s", line)
-        return 2  # as the converter says of wrong settings
-    return 0
+        return code_of(err)
+    return OK
+
+
+def _done(path: str, mode: str) -> str:
+    """Do what the command is asked for; return in a word what was done."""
+    if mode == "val":
+        check_names(load(path), path)
+        return "valid"
+    write_new(path, SPEC if mode == "spec" else default_text())
+    return "written"
 
 
 if __name__ == "__main__":

@@ -14,15 +14,34 @@ import copy
 import glob
 import itertools
 import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
+from . import split_fractions
 from .errors import ConfigError, DatasetError
 from .events.showers import Shares, Showers
 from .hdf5.stored_rows import OpenFiles
 from .input_files import find_files
 from .training import epochs, sample_columns, sample_index, sample_order, stored_images
+from .training.event_weights import EventWeight
 from .training.sample_reader import SampleReader
+from .training.sample_types import Batch, Integers, Records
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from .training.torch_datasets import TorchBatches, TorchSamples
+
+__all__ = ["ImageDataset", "find_datasets"]
+
+#: Paths, or wildcards, as people give them: one or several.
+Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
+
+#: Labels by name or weights, one or several.
+Columns = str | EventWeight | Iterable[str | EventWeight]
 
 #: Samples that are read one after the other in a shuffle by blocks, and samples that are held for it.
 BLOCK, BUFFER = 256, 8192
@@ -80,30 +99,35 @@ class ImageDataset:
 
     def __init__(
         self,
-        path_or_paths,
-        table="Training",
-        view="telescope",
-        telescopes=None,
-        bins=None,
-        channels=None,
-        dtype="float32",
-        transform=None,
-        columns=sample_columns.DEFAULT,
-    ):
+        path_or_paths: Paths,
+        table: str = "Training",
+        view: str = "telescope",
+        telescopes: sample_index.Telescopes | None = None,
+        bins: sample_index.Bins | None = None,
+        channels: stored_images.Channels | None = None,
+        dtype: DTypeLike | None = "float32",
+        transform: Callable[[Batch], Batch] | None = None,
+        columns: Columns = sample_columns.DEFAULT,
+    ) -> None:
         if view not in ("telescope", "event"):
             raise ValueError(f"view = {view!r}: must be 'telescope' or 'event'")
         self._paths = find_datasets(path_or_paths)
         self.table, self.view, self.transform = table, view, transform
-        dtype = _image_dtype(dtype)
-        columns = sample_columns.check(columns, self._paths[0])
+        image_dtype = _image_dtype(dtype)
+        checked = sample_columns.check(columns, self._paths[0])
         self._files = OpenFiles(self._paths)
         index = sample_index.build(self._files, self._paths, table, view, telescopes, bins)
-        _check_weights(columns, index)
-        conversions, self.channel_names = self._conversions(index.sources, channels, dtype)
+        _check_weights(checked, index)
+        conversions, self.channel_names = self._conversions(index.sources, channels, image_dtype)
         self.image_shape = conversions[0].shape
-        self._reader = SampleReader(self._files, index, conversions, columns)
+        self._reader = SampleReader(self._files, index, conversions, checked)
 
-    def _conversions(self, sources, channels, dtype):
+    def _conversions(
+        self,
+        sources: Sequence[sample_index.SampleSource],
+        channels: stored_images.Channels | None,
+        dtype: np.dtype[Any] | None,
+    ) -> tuple[list[stored_images.Conversion], list[str]]:
         names = stored_images.channel_names(sources[0].attributes)
         chosen = stored_images.choose_channels(channels, names, self._paths[0])
         if dtype is None:
@@ -113,54 +137,63 @@ class ImageDataset:
 
     # -- what it holds ---------------------------------------------------------------------------------
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._reader.index.event)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         files = self._paths[0] if len(self._paths) == 1 else f"{len(self._paths)} files"
         return f"<ImageDataset {files} {self.table}: {len(self)} samples of {self.image_shape}>"
 
     @property
-    def telescopes(self):
-        """Rows of Tel_Table of the chosen telescopes."""
+    def telescopes(self) -> Records:
+        """Rows of Tel_Table of the chosen telescopes, structured array (n_tel,)."""
         return self._reader.index.telescopes
 
     @property
-    def runs(self):
-        """Run_Table of all files."""
+    def runs(self) -> Records:
+        """Run_Table of all files, structured array (n_runs,)."""
         return self._reader.index.runs
 
-    def labels(self, columns=None, samples=slice(None)):
-        """Return columns of samples (default: the dataset's own, of all) without reading images.
+    def labels(self, columns: Columns | None = None, samples: Any = slice(None)) -> Batch:
+        """Return columns of samples without reading images.
 
-        columns : as for the dataset
-        samples : whatever ``dataset[...]`` takes for a batch
+        Parameters
+        ----------
+        columns : str, EventWeight, or several, optional
+            As for the dataset; default: its own.
+        samples : slice, list of int or bool array, optional
+            Whatever ``dataset[...]`` takes for a batch; default: all.
+
+        Returns
+        -------
+        dict
+            {column: array (n, ...)}, (n, n_tel) for those of telescopes in the event view.
         """
         functions = None
         if columns is not None:
-            columns = sample_columns.check(columns, self._paths[0])
-            _check_weights(columns, self._reader.index)
-            functions = sample_columns.functions(columns)
+            checked = sample_columns.check(columns, self._paths[0])
+            _check_weights(checked, self._reader.index)
+            functions = sample_columns.functions(checked)
         return self._reader.columns(self._numbers(samples), functions)
 
-    def class_weights(self):
+    def class_weights(self) -> dict[int, float]:
         """Return {primary: weight} that give every primary of this dataset the same sum of weights, mean 1."""
         return dict(self._reader.class_weights())
 
     # -- samples ---------------------------------------------------------------------------------------
 
-    def __getitem__(self, key):
+    def __getitem__(self, key: Any) -> Batch:
         """Return a sample, dataset[i], or a batch, dataset[i:j], dataset[[i, j, ...]] or dataset[mask]."""
         if isinstance(key, int | np.integer) and not isinstance(key, bool | np.bool_):
             return {name: values[0] for name, values in self._batch(self._numbers([key])).items()}
         return self._batch(self._numbers(key))
 
-    def __getitems__(self, keys):
+    def __getitems__(self, keys: Sequence[int]) -> list[Batch]:
         """Return a list of samples that are read as one batch; PyTorch's DataLoader asks for batches in this way."""
         batch = self._batch(self._numbers(keys))
         return [{name: values[i] for name, values in batch.items()} for i in range(len(keys))]
 
-    def _numbers(self, key):
+    def _numbers(self, key: Any) -> Integers:
         """Return sample numbers, ascending or not, from 0."""
         if isinstance(key, slice):
             return np.arange(*key.indices(len(self)))
@@ -177,7 +210,7 @@ class ImageDataset:
             raise IndexError(f"sample {numbers[outside][0]} of {len(self)}")
         return np.where(numbers < 0, numbers + len(self), numbers)
 
-    def _batch(self, numbers):
+    def _batch(self, numbers: Integers) -> Batch:
         batch = self._reader.batch(numbers)
         return batch if self.transform is None else self.transform(batch)
 
@@ -185,15 +218,15 @@ class ImageDataset:
 
     def batches(
         self,
-        batch_size=64,
-        shuffle=False,
-        seed=0,
-        epoch=0,
-        drop_last=False,
-        block=BLOCK,
-        buffer=BUFFER,
-        shard=(0, 1),
-    ):
+        batch_size: int = 64,
+        shuffle: bool | str = False,
+        seed: int = 0,
+        epoch: int = 0,
+        drop_last: bool = False,
+        block: int = BLOCK,
+        buffer: int = BUFFER,
+        shard: tuple[int, int] = (0, 1),
+    ) -> Iterator[Batch]:
         """Return an iterator of the batches of an epoch, every sample once.
 
         Parameters
@@ -210,6 +243,11 @@ class ImageDataset:
             Samples of a block and of the buffer.
         shard : (int, int)
             (k, n): every n-th batch (with 'blocks': buffer) from the k-th on, for the k-th of n workers.
+
+        Returns
+        -------
+        iterator of dict
+            Batches as the notes of the class say.
         """
         if shuffle not in (False, True, "random", "blocks"):
             raise ValueError(f"shuffle = {shuffle!r}: must be True, False, 'random' or 'blocks'")
@@ -229,13 +267,23 @@ class ImageDataset:
 
     # -- parts of it -----------------------------------------------------------------------------------
 
-    def select(self, samples):
-        """Return a dataset of some of the samples (whatever ``dataset[...]`` takes for a batch), in that order."""
+    def select(self, samples: Any) -> "ImageDataset":
+        """Return a dataset of some of the samples, in the order that is given.
+
+        Parameters
+        ----------
+        samples : slice, list of int or bool array
+            Whatever ``dataset[...]`` takes for a batch.
+
+        Returns
+        -------
+        ImageDataset
+        """
         part = copy.copy(self)
         part._reader = self._reader.select(self._numbers(samples))
         return part
 
-    def split(self, fractions, seed=0):
+    def split(self, fractions: Mapping[str, float], seed: int = 0) -> "dict[str, ImageDataset]":
         """Share the samples out among several datasets, for files that are not split.
 
         All images and all uses of a shower stay together, so that none is both learnt and tested; as the command's
@@ -255,8 +303,7 @@ class ImageDataset:
             {name: ImageDataset}
         """
         values = np.array(list(fractions.values()), np.float64)
-        if not len(values) or (values <= 0).any() or not np.isclose(values.sum(), 1):
-            raise ValueError(f"split fractions {', '.join(map(str, values))}: must be above 0 and add up to 1")
+        split_fractions.check(values)
         index = self._reader.index
         keys = Showers(index.runs, seed).keys(index.events)
         shares = Shares(keys.copy(), index.events["energy_bin"], values)
@@ -265,7 +312,7 @@ class ImageDataset:
 
     # -- frameworks ------------------------------------------------------------------------------------
 
-    def as_torch(self, batch_size=None, **options):
+    def as_torch(self, batch_size: int | None = None, **options: Any) -> "TorchSamples | TorchBatches":
         """Return a PyTorch dataset whose images are (channel, x, y), in the memory format channels_last.
 
         Without a batch size a map-style dataset that DataLoader fetches whole batches from; with one an iterable
@@ -278,7 +325,7 @@ class ImageDataset:
             raise TypeError(f"as_torch: {', '.join(options)} need a batch_size; else DataLoader has the choice")
         return TorchSamples(self) if batch_size is None else TorchBatches(self, batch_size, **options)
 
-    def as_tf(self, batch_size=64, **options):
+    def as_tf(self, batch_size: int = 64, **options: Any) -> "tf.data.Dataset":
         """Return a tf.data.Dataset of batches, as :meth:`batches` yields them; every pass is the next epoch."""
         from .training.tf_datasets import tf_dataset
 
@@ -286,23 +333,23 @@ class ImageDataset:
 
     # -- files -----------------------------------------------------------------------------------------
 
-    def __enter__(self):
+    def __enter__(self) -> "ImageDataset":
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         self.close()
 
-    def close(self):
+    def close(self) -> None:
         """Close the files; they open again when they are needed."""
         self._files.close()
 
 
-def find_datasets(path_or_paths):
+def find_datasets(path_or_paths: Paths) -> list[str]:
     """Return paths, given one by one or by wildcards, as a list of strings; those of a wildcard in natural order."""
     given = [path_or_paths] if isinstance(path_or_paths, str | os.PathLike) else path_or_paths
-    paths = []
+    paths: list[str] = []
     try:
-        for path in map(os.fspath, given):
+        for path in [os.fspath(one) for one in given]:
             paths += map(str, find_files(path)) if glob.has_magic(path) else [path]
     except ConfigError as err:
         raise DatasetError(str(err)) from err
@@ -311,7 +358,7 @@ def find_datasets(path_or_paths):
     return paths
 
 
-def _check_weights(columns, index):
+def _check_weights(columns: Sequence[str | EventWeight], index: sample_index.SampleIndex) -> None:
     """Raise DatasetError unless the samples can be weighted as columns ask for."""
     weights = [weight for weight in map(sample_columns.event_weight, columns) if weight]
     runs = index.runs[np.isin(index.runs["primary"], index.primaries())]
@@ -319,7 +366,7 @@ def _check_weights(columns, index):
         weight.check(runs)
 
 
-def _image_dtype(dtype):
+def _image_dtype(dtype: DTypeLike | None) -> np.dtype[Any] | None:
     if dtype is None:
         return None
     kind = np.dtype(dtype)

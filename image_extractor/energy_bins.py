@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 UNITS = ("eV", "keV", "MeV", "GeV", "TeV", "PeV")
 TEV_IN = {"eV": 1e12, "keV": 1e9, "MeV": 1e6, "GeV": 1e3, "TeV": 1.0, "PeV": 1e-3}
@@ -28,7 +29,7 @@ class EnergyBins:
     max: float
     bin_size: float
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         given = f"min = {self.min}, max = {self.max}, bin_size = {self.bin_size}"
         if not all(map(math.isfinite, (self.min, self.max, self.bin_size))):
             raise ValueError(f"{given}: must be finite numbers")
@@ -42,22 +43,22 @@ class EnergyBins:
             raise ValueError(f"{given}: with scale = log10 these are exponents, from -100 to 100")
 
     @property
-    def n_bins(self):
+    def n_bins(self) -> int:
         """Number of bins."""
         return round((self.max - self.min) / self.bin_size)
 
     @property
-    def edges(self):
+    def edges(self) -> NDArray[np.float64]:
         """Edges in the units and scale of the bins, float array (n_bins + 1,)."""
         return np.linspace(self.min, self.max, self.n_bins + 1)
 
-    def describe(self, index):
+    def describe(self, index: int) -> str:
         """Return a bin in words, such as [0.1, 0.3162) TeV."""
         edges = self.edges[index : index + 2]
         low, high = 10.0**edges if self.scale == "log10" else edges
         return f"[{low:.4g}, {high:.4g}) {self.units}"
 
-    def contain(self, index, energy):
+    def contain(self, index: ArrayLike, energy: ArrayLike) -> NDArray[np.bool_]:
         """Say which energies are in these bins, give or take ROUNDING at the edges, bool array.
 
         index : int or int array (n,)
@@ -65,9 +66,10 @@ class EnergyBins:
         """
         with np.errstate(over="ignore"):
             nearby = [self.find(np.multiply(energy, factor, dtype=np.float64)) == index for factor in ROUNDINGS]
-        return np.logical_or.reduce(nearby)
+        near: NDArray[np.bool_] = np.logical_or.reduce(nearby)
+        return near
 
-    def find(self, energy):
+    def find(self, energy: ArrayLike) -> NDArray[np.int64]:
         """Return the bin of each energy, -1 outside all bins.
 
         energy : float or array, TeV

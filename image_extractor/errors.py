@@ -5,9 +5,11 @@ Every message is one line a user can act on: what is wrong, where, what to do.
 
 import contextlib
 import difflib
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 
-def one_line(text, limit=200):
+def one_line(text: object, limit: int = 200) -> str:
     """Return what another library says in one line of at most `limit` characters."""
     line = " ".join(str(text).split())
     return line if len(line) <= limit else f"{line[: limit - 3]}..."
@@ -30,7 +32,7 @@ class DatasetError(ValueError):
 
 
 @contextlib.contextmanager
-def cache_errors():
+def cache_errors() -> Iterator[None]:
     """Raise what numba says where it can't write its cache as a ConfigError that says what to set."""
     try:
         yield
@@ -49,7 +51,8 @@ class MissingNameError(DatasetError, KeyError):
     The nearest of the `known` names are listed, or the first 12; with `list_all` the nearest, then all.
     """
 
-    def __init__(self, path, kind, name, known, list_all=False):
+    def __init__(self, path: object, kind: str, name: object, known: Iterable[object], list_all: bool = False) -> None:
+        known = list(known)
         names = list(map(str, known))
         nearest = difflib.get_close_matches(str(name), names, 3, cutoff=0.5)
         hints = [f"nearest: {', '.join(nearest)}"] if nearest else []
@@ -58,11 +61,11 @@ class MissingNameError(DatasetError, KeyError):
         super().__init__("; ".join([f"{path}: no {kind} {name!r}", *hints]))
         self._parts = path, kind, name, known, list_all
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
         return type(self), self._parts
 
-    def __str__(self):  # KeyError's own shows the message in quotes
-        return self.args[0]
+    def __str__(self) -> str:  # KeyError's own shows the message in quotes
+        return str(self.args[0])
 
 
 class DamagedDatasetError(DatasetError):
@@ -75,9 +78,9 @@ class DamagedDatasetError(DatasetError):
         The message without the file.
     """
 
-    def __init__(self, path, damage):
+    def __init__(self, path: object, damage: str) -> None:
         super().__init__(f"{path}: {damage}")
         self.path, self.damage = path, damage
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
         return type(self), (self.path, self.damage)

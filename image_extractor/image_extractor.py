@@ -1,14 +1,29 @@
 """ImageExtractor: simtel events in, rows and images out."""
 
+from __future__ import annotations
+
 import logging
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from . import config
-from .cuts import dictionary as cuts
+from .cuts import dictionary
 from .errors import ConfigError
 from .input_files import find_files
 
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    from .batch.many_files import Outcome, Progress, Report
+    from .conversion.converter import Converter
+
+__all__ = ["ImageExtractor"]
+
 log = logging.getLogger(__name__)
+
+#: {(run number, event number): (bin, reconstructed energy in TeV)}
+Cuts = Mapping[tuple[int, int], tuple[int, float]]
 
 
 class ImageExtractor:
@@ -35,18 +50,39 @@ class ImageExtractor:
         For a keyword that is no setting.
     """
 
-    def __init__(self, output_path, bins_cuts_dict, mode, **settings):
+    def __init__(
+        self, output_path: str | Path, bins_cuts_dict: Cuts | str | Path | None, mode: str, **settings: Any
+    ) -> None:
         self._set_up(output_path, bins_cuts_dict, config.from_keywords({"mode": mode, **settings}))
 
     @classmethod
-    def from_config(cls, output_path, bins_cuts_dict, config_file):
-        """Make an extractor with the settings of a configuration file (a path, or settings as `config.load` gives)."""
+    def from_config(
+        cls,
+        output_path: str | Path,
+        bins_cuts_dict: Cuts | str | Path | None,
+        config_file: str | Path | config.Settings,
+    ) -> ImageExtractor:
+        """Make an extractor with the settings of a configuration file.
+
+        Parameters
+        ----------
+        output_path, bins_cuts_dict
+            As for the class.
+        config_file : str, Path or dict
+            A path, or settings as `config.load` gives.
+
+        Returns
+        -------
+        ImageExtractor
+        """
         settings = config_file if isinstance(config_file, dict) else config.load(config_file)
         extractor = cls.__new__(cls)
         extractor._set_up(output_path, bins_cuts_dict, config.loads(config.dumps(settings), "settings"))
         return extractor
 
-    def _set_up(self, output_path, bins_cuts_dict, settings):
+    def _set_up(
+        self, output_path: str | Path, bins_cuts_dict: Cuts | str | Path | None, settings: config.Settings
+    ) -> None:
         self.output_path = Path(output_path)
         self.settings = settings
         if settings["use_pkl_dict"] and bins_cuts_dict is None:
@@ -55,41 +91,32 @@ class ImageExtractor:
             raise ConfigError(
                 "a bins_cuts_dict is given but use_pkl_dict = False: set it to True, or leave the file out"
             )
-        self.dictionary_name, self.dictionary_sha256, self.dictionary_primary = "", "", None
         self.bins_cuts_dict = self._checked_cuts(bins_cuts_dict)
 
-    def _checked_cuts(self, given):
+    def _checked_cuts(self, given: Cuts | str | Path | None) -> dictionary.Dictionary | None:
         if given is None:
             return None
-        if isinstance(given, str | Path):
-            entries, self.dictionary_primary = cuts.load_with_primary(given)
-            self.dictionary_name, self.dictionary_sha256 = Path(given).name, cuts.sha256(given)
-        else:
-            entries = cuts.check(given)
-            self.dictionary_name, self.dictionary_sha256 = "dict", cuts.sha256_of(entries)
-        if self.settings["mode"] == "gh_class":
-            name = self.dictionary_name if isinstance(given, dict) else given
-            cuts.check_bins(entries, config.energy_bins(self.settings), name)
-        return entries
+        bins = config.energy_bins(self.settings) if self.settings["mode"] == "gh_class" else None
+        return dictionary.load(given, bins) if isinstance(given, str | Path) else dictionary.given(given, bins)
 
     # -- what the command runs ---------------------------------------------------------------------
 
     def process_files(
         self,
-        files,
-        max_events=None,
-        jobs=1,
+        files: str | Iterable[str | Path],
+        max_events: int | None = None,
+        jobs: int = 1,
         *,
-        executor=None,
-        files_per_output=None,
-        seed=None,
-        split=None,
-        overwrite=False,
-        on_error="skip",
-        on_truncated="refuse",
-        command_line="",
-        progress=None,
-    ):
+        executor: Executor | Any = None,
+        files_per_output: int | None = None,
+        seed: int | None = None,
+        split: Mapping[str, float] | None = None,
+        overwrite: bool = False,
+        on_error: str = "skip",
+        on_truncated: str = "refuse",
+        command_line: str = "",
+        progress: Progress | None = None,
+    ) -> Report:
         """Convert many files and merge them into the output.
 
         Parameters
@@ -118,12 +145,12 @@ class ImageExtractor:
             'refuse' a file that ends early, or 'keep' its whole events and mark its run.
         command_line : str
             For the file's provenance.
-        progress : batch.Progress, optional
+        progress : many_files.Progress, optional
             Told of events read, files done and the merge.
 
         Returns
         -------
-        batch.Report
+        many_files.Report
             What became of each file. Those that can't be converted are logged, and are in its ``failed``.
 
         Raises
@@ -138,7 +165,7 @@ class ImageExtractor:
 
         if isinstance(files, str):
             files = find_files(files)
-        report = convert_files(
+        report: Report = convert_files(
             self.converter,
             self.output_path,
             files,
@@ -154,11 +181,11 @@ class ImageExtractor:
             command_line=command_line,
             progress=progress,
         )
-        for run in report.failed:
-            log.error("%s", run["reason"])
+        for outcome in report.failed:
+            log.error("%s", outcome["reason"])
         return report
 
-    def process_data(self, data_file, max_events=None):
+    def process_data(self, data_file: str | Path, max_events: int | None = None) -> Outcome:
         """Convert one file into the output.
 
         Parameters
@@ -178,38 +205,60 @@ class ImageExtractor:
             If the file can't be converted whole; the output stays as it was.
         """
         report = self.process_files([data_file], max_events=max_events, on_error="stop")
-        return report.runs[0]
+        return report.outcomes[0]
 
-    def shuffle_data(self, h5_file=None, seed=0):
-        """Shuffle every Events table of a dataset (default: the output), repeatably for a seed."""
+    def shuffle_data(self, h5_file: str | Path | None = None, seed: int = 0) -> None:
+        """Shuffle every Events table of a dataset, repeatably for a seed.
+
+        Parameters
+        ----------
+        h5_file : str or Path, optional
+            The dataset; default: the output.
+        seed : int
+        """
         from .batch import merge
 
         merge.rewrite(h5_file or self.output_path, seed=seed)
 
-    def split_data(self, h5_file=None, fractions=None):
+    def split_data(self, h5_file: str | Path | None = None, fractions: Mapping[str, float] | None = None) -> None:
         """Split every Events table of a dataset into Events_Training, Events_Validation, Events_Test.
 
-        fractions : dict
+        Parameters
+        ----------
+        h5_file : str or Path, optional
+            The dataset; default: the output.
+        fractions : dict, optional
             Such as {"Training": 0.9, "Validation": 0.1}, the default; they must add up to 1.
         """
         from .batch import merge
 
         merge.rewrite(h5_file or self.output_path, split=fractions or {"Training": 0.9, "Validation": 0.1})
 
-    def select_telescopes(self, data_file):
-        """Return the selected telescopes of a file, {type: [tel_id, ...]}, and their number."""
-        from . import telescopes
-        from .inputs.simtel import open_run
+    def select_telescopes(self, data_file: str | Path) -> tuple[dict[str, list[int]], int]:
+        """Return the selected telescopes of a file.
 
-        with open_run.open_run(data_file) as run:
+        Parameters
+        ----------
+        data_file : str or Path
+
+        Returns
+        -------
+        telescopes : dict
+            {type: [tel_id, ...]}
+        number : int
+            Of all of them.
+        """
+        from . import telescopes
+        from .inputs.simtel.open_run import open_run
+
+        with open_run(data_file) as run:
             section = self.settings["telescope"]
             selected = telescopes.select(run.subarray, section["type_mode"], section["tel_ids"])
         return selected, sum(map(len, selected.values()))
 
     @property
-    def converter(self):
+    def converter(self) -> Converter:
         """What converts files one by one, see :class:`image_extractor.conversion.converter.Converter`."""
         from .conversion.converter import Converter
 
-        dictionary = self.dictionary_name, self.dictionary_sha256, self.dictionary_primary
-        return Converter(self.settings, self.bins_cuts_dict, *dictionary)
+        return Converter(self.settings, self.bins_cuts_dict)

@@ -10,5 +10,5 @@ case "${1-}" in
     --limit) export FAULT_TESTS_LONG=1 FAULT_TESTS_LIMIT=$2; shift 2 ;;
     *) export FAULT_TESTS_LONG=1 ;;
 esac
-export PYTHONPATH="tests/faults${PYTHONPATH:+:$PYTHONPATH}"
-exec "${PYTHON:-python3}" -P -m pytest -q -p tally tests/faults "$@"
+export PYTHONPATH="tests${PYTHONPATH:+:$PYTHONPATH}"
+exec "${PYTHON:-python3}" -P -m pytest -q -p helpers.faults.tally --slow tests/faults "$@"

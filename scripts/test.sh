@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Make a virtual environment, install the project and what its tests need, run ruff and pytest.
-# Arguments go to pytest. PYTHON chooses the interpreter (default: python3), VENV the folder.
+# Make a virtual environment, install the project and what its tests need, run ruff, mypy and pytest.
+# Arguments go to pytest: none for the quick part, --slow for all tests, as CI has it; a file, or FILE::TEST, for some.
+# PYTHON chooses the interpreter (default: python3), VENV the folder, TEST_WORKERS how many run at once (default: 2).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
@@ -10,4 +11,6 @@ venv=${VENV:-.venv-test-$version}
 "$venv/bin/python" -m pip install --quiet --upgrade '.[test]'
 "$venv/bin/ruff" check .
 "$venv/bin/ruff" format --check .
-exec "$venv/bin/python" -P -m pytest -n "${TEST_WORKERS:-2}" "$@"
+"$venv/bin/mypy"
+"$venv/bin/codespell" --toml pyproject.toml README.md CHANGELOG.md CONTRIBUTING.md image_extractor scripts tests
+exec "$venv/bin/python" -P -m pytest -n "${TEST_WORKERS:-2}" --dist worksteal "$@"

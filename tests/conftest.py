@@ -1,39 +1,42 @@
-"""Inputs for tests: real simtel files where they are at hand, and what makes runs of the command short to write."""
+"""Fixtures of all tests: inputs, and what makes runs of the command short to write."""
 
-import os
 import signal
-import subprocess
-import sys
 import warnings
-from pathlib import Path
 
 import pytest
-from random_dataset import VARIANTS, write_dataset
-from reading import content
+from helpers.random_dataset import VARIANTS, write_dataset
+from helpers.reading import content
+from helpers.real_files import real_file
+from hypothesis import settings
 
 # shells start background jobs, and so would these start their children, deaf to Ctrl-C
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-REAL_FILES = {
-    "history_meta_75.simtel.zst": "LST+MST",
-    "gamma_prod6_tel_event_header_v4.simtel.zst": "LST+MST",
-    "lst_muons.simtel.zst": "LST",
-    "gct_checs_muons.simtel.zst": "SST",
-}
+#: Settings of most runs of many files: all telescopes, charge and time, mapped; any energy, no dictionary.
+ANY_EVENT = {"use_pkl_dict": False, "energy_bins_min": -3, "energy_bins_max": 4, "energy_bins_bin_size": 7}
+ALL_TELESCOPES = {
+    "storage_mode": "mapped", "image_mode": "PIXELS_TIMING_2C", "telescope_type_mode": "ALL", "image_scale_factor": 1,
+}  # fmt: skip
 
 
-def real_folder():
-    """Return the folder of real simtel files, None where there is none."""
-    candidates = [os.environ.get("IMAGE_EXTRACTOR_TEST_DATA"), Path(__file__).parents[2] / "shared" / "simtel"]
-    return next((Path(folder) for folder in candidates if folder and Path(folder).is_dir()), None)
+def pytest_addoption(parser):
+    parser.addoption("--slow", action="store_true", help="run all tests, also those that are marked slow")
 
 
-def real_file(name):
-    """Return the path of a real simtel file; skip the test where it is not at hand."""
-    folder = real_folder()
-    if folder is None or not (folder / name).exists():
-        pytest.skip(f"no real {name} at hand: set IMAGE_EXTRACTOR_TEST_DATA to its folder")
-    return folder / name
+def pytest_configure(config):
+    """Choose how many examples hypothesis tries where a test states no number of its own."""
+    settings.register_profile("quick", max_examples=30)
+    settings.register_profile("slow", max_examples=150)
+    settings.load_profile("slow" if config.getoption("slow") else "quick")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave slow tests out, but where they are asked for: by --slow, -m, or the name of a test."""
+    if config.getoption("slow") or config.option.markexpr or any("::" in argument for argument in config.args):
+        return
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    config.hook.pytest_deselected(items=slow)
+    items[:] = [item for item in items if not item.get_closest_marker("slow")]
 
 
 @pytest.fixture(scope="session")
@@ -70,7 +73,7 @@ def all_cameras(tmp_path_factory):
 @pytest.fixture(scope="session")
 def gammas(tmp_path_factory):
     """Bright gammas in all cameras: the path, the summary, and what the generator handed to the byte writer."""
-    from demo_images import write_gammas
+    from helpers.demo_images import write_gammas
 
     path = tmp_path_factory.mktemp("gamma") / "gamma.simtel.gz"
     return path, *write_gammas(path)
@@ -79,7 +82,7 @@ def gammas(tmp_path_factory):
 @pytest.fixture(scope="session")
 def gamma_images(gammas):
     """Every image of the bright gammas, calibrated by ctapipe."""
-    from demo_images import calibrated
+    from helpers.demo_images import calibrated
 
     return list(calibrated(gammas[0]))
 
@@ -87,7 +90,7 @@ def gamma_images(gammas):
 @pytest.fixture(scope="session")
 def proton_images(tmp_path_factory):
     """Every image of protons in all cameras, calibrated by ctapipe."""
-    from demo_images import calibrated, write_protons
+    from helpers.demo_images import calibrated, write_protons
 
     path = tmp_path_factory.mktemp("proton") / "proton.simtel.zst"
     write_protons(path)
@@ -117,40 +120,24 @@ def mapped_path(tmp_path_factory):
 @pytest.fixture
 def make_config(tmp_path):
     """Return a function that writes a configuration file with the given settings (keywords section_key)."""
-    from image_extractor import config
 
     def make(name="test.config", **settings):
-        settings = {
-            "use_pkl_dict": False,
-            "energy_bins_min": -3,
-            "energy_bins_max": 4,
-            "energy_bins_bin_size": 7,
-        } | settings
-        path = tmp_path / name
-        path.write_text(config.dumps(config.from_keywords(settings)))
-        return path
+        return write_config(tmp_path / name, **settings)
 
     return make
 
 
+def write_config(path, **settings):
+    from image_extractor import config
+
+    path.write_text(config.dumps(config.from_keywords(ANY_EVENT | settings)))
+    return path
+
+
 @pytest.fixture
 def config(make_config):
-    """Settings of most runs of many files: all telescopes, charge and time, mapped."""
-    return make_config(
-        storage_mode="mapped", image_mode="PIXELS_TIMING_2C", telescope_type_mode="ALL", image_scale_factor=1
-    )
-
-
-def run_command(*arguments, timeout=300, **options):
-    """Run the command in a process of its own."""
-    command = [sys.executable, "-P", "-m", "image_extractor", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False, **options)
-
-
-@pytest.fixture
-def command():
-    """Run the command in a process of its own: returncode, stdout, stderr."""
-    return run_command
+    """Settings of most runs of many files."""
+    return make_config(**ALL_TELESCOPES)
 
 
 @pytest.fixture
@@ -166,7 +153,13 @@ def convert(tmp_path):
     return run
 
 
-@pytest.fixture
-def undisturbed(production, config, convert):
+@pytest.fixture(scope="session")
+def undisturbed(production, tmp_path_factory):
     """Return the content that a run over the production in one process gives, shuffled and split."""
-    return content(convert(f"{production[0].parent}/*", config, "--shuffle", "--split", output="undisturbed.h5"))
+    from image_extractor.commands.convert import main
+
+    folder = tmp_path_factory.mktemp("undisturbed")
+    config = write_config(folder / "test.config", **ALL_TELESCOPES)
+    options = "--shuffle", "--split", "--jobs", 1
+    assert main([f"{production[0].parent}/*", folder / "o.h5", config, *options]) == 0
+    return content(folder / "o.h5")

@@ -5,9 +5,7 @@ import pickle
 import numpy as np
 import pytest
 import tables
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from random_dataset import (
+from helpers.random_dataset import (
     N_EVENTS,
     SHAPE,
     TEL_IDS,
@@ -18,6 +16,8 @@ from random_dataset import (
     plain_images,
     write_dataset,
 )
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from image_extractor.batch.merge import rewrite
 from image_extractor.dataset import ImageDataset

@@ -11,6 +11,7 @@ ROOT = Path(image_extractor.__file__).parent
 #: Rooms of the top that everybody may use: they import nothing but one another.
 VOCABULARY = {
     "version", "errors", "energy_bins", "telescopes", "primaries", "core_positions", "input_files", "compiled",
+    "tested_versions", "whole_files", "split_fractions", "image_scales",
 }  # fmt: skip
 
 #: Each package, and the top's other rooms, with what they may import besides the vocabulary and themselves.

@@ -17,7 +17,7 @@ FREE_SETTINGS = ("use_pkl_dict", "preselection_cuts", "output", "[calibration] f
 
 
 @dataclass
-class Source:
+class MergeSource:
     """A dataset that others are to fit."""
 
     path: Path
@@ -37,7 +37,7 @@ class Source:
 
 
 def inspect(path):
-    """Return the Source of a dataset; raise DatasetError if it is none, or damaged."""
+    """Return the MergeSource of a dataset; raise DatasetError if it is none, or damaged."""
     with dataset_files.damage(path), dataset_files.open_dataset(path) as file:
         nodes.check_kinds(file)
         cameras = {node._v_name: node[:] for node in file.root[schema.CAMERAS]._f_iter_nodes("Table")}
@@ -52,7 +52,7 @@ def inspect(path):
         telescopes, n_rows = older_formats.tel_table(node[:]), n_events(counts(file))
         choice = str(nodes.user_attributes(node).get(schema.FOCAL_LENGTH_CHOICE, ""))
         known = known_inputs.known_runs(rows)
-        return Source(Path(path), settings, telescopes, cameras, names, runs, known, n_rows, choice)
+        return MergeSource(Path(path), settings, telescopes, cameras, names, runs, known, n_rows, choice)
 
 
 def counts(file):

@@ -37,7 +37,7 @@ class KnownInputs:
 
     Parameters
     ----------
-    sources : list of sources.Source
+    sources : list of MergeSource
         The output, or outputs.
     max_events : int or None
     dictionary, dictionary_sha256 : str

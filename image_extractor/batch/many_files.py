@@ -8,42 +8,52 @@ import sys
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from .. import whole_files
 from ..errors import DamagedDatasetError, InputError
 from ..events import same_events, same_telescopes
-from ..hdf5 import provenance, replacing
-from ..inputs.simtel.tested_versions import untested
+from ..hdf5 import provenance
+from ..tested_versions import untested
 from ..workers.crew import Crew
 from ..workers.work import MAX_DEATHS
 from . import compatibility, merge, outputs, tasks
 from .known_inputs import KnownInputs
-from .parts_folder import workspace
+from .parts_folder import hold_parts_folder
 
 log = logging.getLogger(__name__)
+
+#: What became of one file: its name, its status, and what was counted.
+Outcome = dict[str, Any]
 
 
 @dataclass
 class Report:
-    """What became of each file of a run, in the order of the input.
+    """What became of each file, in the order of the input.
 
-    ``runs[i]`` is a dict with ``file`` and ``status``: 'written', 'known' (the output has it already),
+    ``outcomes[i]`` is a dict with ``file`` and ``status``: 'written', 'known' (the output has it already),
     'no telescope' (none selected), 'no shower', 'no event' (none was kept, and it does not fit the others, or there is
     no other), or 'failed' with a ``reason``; written ones have the counts of Run_Table too, those of the runs of a file
-    added up. ``outputs`` are the paths of the datasets that were written.
+    added up. ``outputs`` are the paths of the datasets that were written. ``runs`` is an older name of ``outcomes``.
     """
 
-    runs: list = field(default_factory=list)
-    outputs: list = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+    outputs: list[Path] = field(default_factory=list)
 
     @property
-    def failed(self):
-        """The runs that could not be converted."""
-        return [run for run in self.runs if run["status"] == "failed"]
+    def runs(self) -> list[Outcome]:
+        """The outcomes, by their older name."""
+        return self.outcomes
 
     @property
-    def has_events(self):
+    def failed(self) -> list[Outcome]:
+        """The outcomes of files that could not be converted."""
+        return [outcome for outcome in self.outcomes if outcome["status"] == "failed"]
+
+    @property
+    def has_events(self) -> bool:
         """Whether any file had a shower event and a selected telescope, or is in the output already."""
-        return any(run["status"] == "known" or run.get("events_read") for run in self.runs)
+        return any(outcome["status"] == "known" or outcome.get("events_read") for outcome in self.outcomes)
 
 
 def convert_files(
@@ -115,16 +125,16 @@ def convert_files(
     if max_events is not None and max_events < 1:
         raise ValueError(f"max_events = {max_events}: must be 1 or more, or None for all")
     progress = progress or Progress()
-    problem = untested() if converter.settings["calibration"]["fast"] else ""
+    problem = untested("ctapipe", "eventio") if converter.settings["calibration"]["fast"] else ""
     if problem:
         log.warning("the fast reader is not used, as with [calibration] fast = False: %s", problem)
-    with workspace(output_path) as parts_folder:
+    with hold_parts_folder(output_path) as parts_folder:
         old = target.existing(converter.settings)
         known = KnownInputs(old, max_events, *converter.dictionary.values())
         report = Report([{"file": str(file), "status": "known"} if known.holds(file) else None for file in files])
-        left = [index for index, run in enumerate(report.runs) if run is None]
+        left = [index for index, outcome in enumerate(report.outcomes) if outcome is None]
         conversions = (
-            tasks.Conversion(
+            tasks.ConversionTask(
                 str(files[index]),
                 files[index],
                 parts_folder.part_path(files[index]),
@@ -133,13 +143,13 @@ def convert_files(
             for index in left
         )
         progress.started(len(files))
-        for run in filter(None, report.runs):
-            progress.done(run)
+        for outcome in filter(None, report.outcomes):
+            progress.done(outcome)
         with Crew(converter, parts_folder.folder, executor, jobs if len(files) > 1 else 1) as crew:
             converted = convert_all(crew, conversions, len(left), on_error, progress)
-        for index, run in zip(left, converted, strict=True):
-            report.runs[index] = run
-        _warn_of_names(report.runs)
+        for index, outcome in zip(left, converted, strict=True):
+            report.outcomes[index] = outcome
+        _warn_of_names(report.outcomes)
         with _damaged_parts_removed(parts_folder.folder):
             parts = mergeable(report, parts_folder, old)
             if report.failed and on_error == "stop":
@@ -164,16 +174,16 @@ def _damaged_parts_removed(folder):
         path = Path(err.path)
         if path.absolute().parent != folder.absolute():
             raise
-        replacing.remove(path)
+        whole_files.remove(path)
         raise OSError(errno.EIO, f"{err.damage}: this part is removed", str(path)) from err
 
 
-def _warn_of_names(runs):
+def _warn_of_names(outcomes):
     """Say once which names of the settings name no telescope: what was asked for is not in the output."""
     places = {}
-    for run in runs:
-        for place in run.get("unmatched", ()):
-            places.setdefault(place, []).append(run["file"])
+    for outcome in outcomes:
+        for place in outcome.get("unmatched", ()):
+            places.setdefault(place, []).append(outcome["file"])
     for place, files in places.items():
         where = files[0] if len(files) == 1 else f"{len(files)} files, such as {files[0]}"
         log.warning("%s: no telescope has this name in %s", place, where)
@@ -185,70 +195,72 @@ def _once(files):
 
 
 def convert_all(crew, conversions, n_files, on_error, progress):
-    """Return the runs of the Report, in the order of the files."""
-    runs, told = [None] * n_files, Counter()
+    """Return the outcomes of the Report, in the order of the files."""
+    outcomes, told = [None] * n_files, Counter()
 
     def read(file, n_events, fraction):
         told[file] += n_events
         progress.read(file, n_events, fraction)
 
     with contextlib.closing(crew.results(tasks.convert, conversions, read)) as results:
-        for index, conversion, run in results:
-            if run is None:
+        for index, conversion, outcome in results:
+            if outcome is None:
                 reason = f"{conversion.name}: its worker process died {MAX_DEATHS} times"
-                run = {"file": conversion.name, "status": "failed", "reason": reason}
-            n_rest = run.get("events_read", 0) - told.pop(conversion.name, 0)
-            if n_rest > 0 and not run.get("resumed"):
+                outcome = {"file": conversion.name, "status": "failed", "reason": reason}
+            n_rest = outcome.get("events_read", 0) - told.pop(conversion.name, 0)
+            if n_rest > 0 and not outcome.get("resumed"):
                 progress.read(conversion.name, n_rest, 1.0)
-            runs[index] = {sys.intern(key): value for key, value in run.items()}  # one copy of the keys for all
-            progress.done(run)
-            if run["status"] == "failed" and on_error == "stop":
-                raise InputError(run["reason"])
-    return runs
+            outcomes[index] = {sys.intern(key): value for key, value in outcome.items()}  # one copy of the keys for all
+            progress.done(outcome)
+            if outcome["status"] == "failed" and on_error == "stop":
+                raise InputError(outcome["reason"])
+    return outcomes
 
 
 def mergeable(report, parts_folder, old):
-    """Return {part: its runs} of what the output is to get, in order; runs that do not fit it become failed.
+    """Return {part: its runs} of what the output is to get, in order; files that do not fit it become failed.
 
-    Parts are opened only where their runs leave a question: there may be very many.
+    Parts are opened only where their outcomes leave a question: there may be very many.
     """
-    written = [run for run in report.runs if run["status"] == "written"]
-    if not any(run["events_written"] for run in written) and not old:
-        for run in written:
-            run["status"] = _empty_status(run)
+    written = [outcome for outcome in report.outcomes if outcome["status"] == "written"]
+    if not any(outcome["events_written"] for outcome in written) and not old:
+        for outcome in written:
+            outcome["status"] = _empty_status(outcome)
         return {}
     check = _TelescopeCheck(old, written, parts_folder)
     fitting, seen = [], set()
-    for run in written:
-        names = [(Path(run["file"]).name, number, primary) for number, primary in run["runs"]]
-        mismatch = check(run)
-        if mismatch and not run["events_written"]:
-            run |= {"status": _empty_status(run), "reason": f"its telescopes do not fit: {mismatch}"}
+    for outcome in written:
+        names = [(Path(outcome["file"]).name, number, primary) for number, primary in outcome["runs"]]
+        mismatch = check(outcome)
+        if mismatch and not outcome["events_written"]:
+            outcome |= {"status": _empty_status(outcome), "reason": f"its telescopes do not fit: {mismatch}"}
         elif mismatch:
-            _refuse(run, f"its telescopes do not fit {check.name_of_reference}: {mismatch}")
+            _refuse(outcome, f"its telescopes do not fit {check.name_of_reference}: {mismatch}")
         elif not seen.isdisjoint(names):
-            _refuse(run, "another input has the same name, run number and primary: give it another name")
+            _refuse(outcome, "another input has the same name, run number and primary: give it another name")
         else:
             seen.update(names)
-            fitting.append((parts_folder.part_path(run["file"]), names, run))
+            fitting.append((parts_folder.part_path(outcome["file"]), names, outcome))
     twins = same_events.repeats([(one.path, one.runs) for one in old], [(path, names) for path, names, _ in fitting])
-    for path, _, run in fitting:
+    for path, _, outcome in fitting:
         if path in twins:
-            twin = twins[path] if twins[path] != Path(run["file"]).name else "another run, or file of its name"
-            _refuse(run, f"it has the same events as {twin}, and no event may be there twice")
+            twin = twins[path] if twins[path] != Path(outcome["file"]).name else "another run, or file of its name"
+            _refuse(outcome, f"it has the same events as {twin}, and no event may be there twice")
     return {path: names for path, names, _ in fitting if path not in twins}
 
 
 class _TelescopeCheck:
-    """Says how the telescopes of a run differ from those that it must have; opens a part of each other kind only.
+    """Says how the telescopes of a file differ from those that it must have; opens a part of each other kind only.
 
-    The first run with events says what the telescopes are; one without any may be of another array.
+    The first file with events says what the telescopes are; one without any may be of another array.
     """
 
     def __init__(self, old, written, parts_folder):
         self._parts_folder = parts_folder
         self._old = next((source for source in old if source.n_events), None)
-        self._first = next((run for run in written if run["events_written"]), written[0] if written else None)
+        self._first = next(
+            (outcome for outcome in written if outcome["events_written"]), written[0] if written else None
+        )
         self._known = {} if self._old or not self._first else {self._first["telescopes"]: ""}
 
     @property
@@ -256,42 +268,42 @@ class _TelescopeCheck:
         """What says which the telescopes are."""
         return "the output" if self._old else "the first run"
 
-    def __call__(self, run):
-        kind = run["telescopes"]
+    def __call__(self, outcome):
+        kind = outcome["telescopes"]
         if kind not in self._known:
-            self._known[kind] = same_telescopes.difference(self._reference, self._inspect(run))
+            self._known[kind] = same_telescopes.difference(self._reference, self._inspect(outcome))
         return self._known[kind]
 
     @functools.cached_property
     def _reference(self):
         return self._old or self._inspect(self._first)
 
-    def _inspect(self, run):
-        return compatibility.inspect(self._parts_folder.part_path(run["file"]))
+    def _inspect(self, outcome):
+        return compatibility.inspect(self._parts_folder.part_path(outcome["file"]))
 
 
-def _empty_status(run):
-    return "no event" if run["events_read"] else "no shower"
+def _empty_status(outcome):
+    return "no event" if outcome["events_read"] else "no shower"
 
 
-def _refuse(run, reason):
-    run |= {"status": "failed", "reason": f"{run['file']}: {reason}"}
+def _refuse(outcome, reason):
+    outcome |= {"status": "failed", "reason": f"{outcome['file']}: {reason}"}
 
 
 class Progress:
     """Told what happens; this one keeps quiet."""
 
-    def started(self, n_files):
+    def started(self, n_files: int) -> None:
         """Conversion begins."""
 
-    def read(self, file, n_events, fraction):
+    def read(self, file: str, n_events: int, fraction: float) -> None:
         """So many more events of a file were read; it is read to this fraction."""
 
-    def done(self, run):
-        """A file is done; `run` as in Report.runs."""
+    def done(self, outcome: Outcome) -> None:
+        """A file is done; `outcome` as in Report.outcomes."""
 
-    def merging(self, n_sources):
+    def merging(self, n_sources: int) -> None:
         """The merge begins."""
 
-    def merged(self):
+    def merged(self) -> None:
         """One source is merged."""

@@ -1,7 +1,6 @@
 """Datasets into one: parts to the output, with shuffle and split on the way; always a new file."""
 
 import logging
-import math
 import zlib
 from collections import Counter, defaultdict
 from dataclasses import dataclass
@@ -10,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import tables
 
+from .. import split_fractions, whole_files
 from ..errors import DamagedDatasetError, DatasetError
 from ..hdf5 import dataset_files, nodes, older_formats, replacing, schema
+from ..hdf5.image_places import has_image
 from . import compatibility
-from .parts_folder import workspace
+from .parts_folder import hold_parts_folder
 from .split_plan import SplitPlan
 from .table_passes import Append, Shuffle, Split
 
@@ -31,10 +32,7 @@ def check_fractions(split):
     unknown = set(split) - set(schema.SPLIT_NAMES)
     if unknown:
         raise ValueError(f"split into {', '.join(sorted(unknown))}: must be of {', '.join(schema.SPLIT_NAMES)}")
-    if not all(0 < fraction <= 1 for fraction in split.values()) or not math.isclose(
-        sum(split.values()), 1, abs_tol=1e-6
-    ):
-        raise ValueError(f"split fractions {', '.join(map(str, split.values()))}: must be above 0 and add up to 1")
+    split_fractions.check(split.values())
     return {name: float(split[name]) for name in schema.SPLIT_NAMES if name in split}
 
 
@@ -43,10 +41,10 @@ def rewrite(path, seed=None, split=None):
 
     Raises DatasetError if the file is no dataset, or is to be split and is so already.
     """
-    with workspace(path) as work:
+    with hold_parts_folder(path) as parts:
         if split and compatibility.inspect(path).is_split:
             raise DatasetError(f"{path}: is split already")
-        build([path], path, work.folder, seed=seed, split=split, split_seed=_shuffle_seed(path))
+        build([path], path, parts.folder, seed=seed, split=split, split_seed=_shuffle_seed(path))
 
 
 def _shuffle_seed(path):
@@ -83,7 +81,7 @@ def build(paths, target, folder, *, seed=None, split=None, split_seed=None, besi
         Called after each dataset.
     """
     split, target = check_fractions(split) if split else None, Path(target)
-    scratch_path = Path(folder) / f"{target.name}.buckets{replacing.TEMPORARY}"
+    scratch_path = Path(folder) / f"{target.name}.buckets{whole_files.TEMPORARY}"
     totals = _totals(paths)
     plan = _plan([*beside, *paths], split, seed, split_seed) if split else None
     with replacing.replacing(target, folder) as file, dataset_files.open_file(scratch_path, "w") as scratch:
@@ -100,7 +98,7 @@ def build(paths, target, folder, *, seed=None, split=None, split_seed=None, besi
         if split:
             file.root._v_attrs["split"] = ", ".join(f"{name} {fraction}" for name, fraction in split.items())
         nodes.set_attributes(file.root, attributes or {})
-    replacing.remove(scratch_path)
+    whole_files.remove(scratch_path)
 
 
 def _note_order(file, target, seed, n_sources):
@@ -116,7 +114,7 @@ def _note_order(file, target, seed, n_sources):
 def adopt(finished, target, attributes):
     """Make a dataset of the folder of parts, complete as it is, the output itself."""
     replacing.change_attributes(finished, attributes, PART_ATTRIBUTES)
-    replacing.put_in_place(finished, Path(target))
+    whole_files.put_in_place(finished, Path(target))
 
 
 def _plan(paths, split, *seeds):
@@ -165,13 +163,13 @@ def _check_image_count(path, group, name, n_images):
         )
 
 
-def _point(tel_map, first, n_images, path):
-    """Let events point to images that were appended to others, from rows `first` on; each telescope has so many."""
+def _point(rows, first, n_images, path):
+    """Let rows of Events point to images that were appended to others from `first` on; each telescope has so many."""
     with dataset_files.damage(path):
-        if (tel_map >= n_images).any():
+        if (rows["tel_map"] >= n_images).any():
             raise DamagedDatasetError(path, "damaged: events point to images that are not there")
     if first.any():
-        np.add(tel_map, first, out=tel_map, where=tel_map >= 0)
+        np.add(rows["tel_map"], first, out=rows["tel_map"], where=has_image(rows))
 
 
 class _Builder:
@@ -296,7 +294,7 @@ class _Builder:
                 for rows in nodes.blocks(nodes.leaf(part, group, name, tables.Table, n_rows[name])):
                     rows = present(rows)
                     if len(first):
-                        _point(rows["tel_map"], first, n_images, part.filename)
+                        _point(rows, first, n_images, part.filename)
                     self._steps[group][name].add(rows)
 
     def finish(self):

@@ -7,15 +7,16 @@ from pathlib import Path
 
 import tables
 
-from ..hdf5 import dataset_files, nodes, replacing, schema
+from .. import whole_files
+from ..hdf5 import dataset_files, nodes, schema
 from ..workers.work import MAX_DEATHS
 from . import compatibility, merge
-from .tasks import Merge, merge_parts
+from .tasks import MergeTask, merge_parts
 
 #: More parts than these are merged by workers first, in groups, so that the last merge opens few files, each of which
 #: takes 10 ms or more. It is only done where parts are smaller than SMALL on average (200 images): copying
-#: those of larger ones takes longer than to open them, and everything is written twice. See benchmark_scale.py.
-#: Groups are small, so that their images are copied as they are stored, see storage.MAX_LOOKUPS.
+#: those of larger ones takes longer than to open them, and everything is written twice (scripts/benchmarks/scale.py).
+#: Groups are small, so that their images are copied as they are stored, see nodes.MAX_LOOKUPS.
 MANY, SMALL, GROUP = 10_000, 2 << 20, 30
 
 
@@ -40,7 +41,7 @@ class Target:
     overwrite: bool
 
     def existing(self, settings):
-        """Return the Sources of what is there and stays; refuse a file that is none of ours, or was made otherwise.
+        """Return MergeSources of what is there and stays; refuse a file that is none of ours, or was made otherwise.
 
         Telescopes are compared with those of the first that has events, so others do without theirs.
         """
@@ -87,7 +88,7 @@ class Target:
         old, parts = [] if self.overwrite else self._paths(), list(parts)
         if len(parts) > MANY and not crew.is_alone and _are_small(parts):
             groups = [tuple(parts[i : i + GROUP]) for i in range(0, len(parts), GROUP)]
-            merges = [Merge(group, folder / f"group_{i:05}.h5", None, None) for i, group in enumerate(groups)]
+            merges = [MergeTask(group, folder / f"group_{i:05}.h5", None, None) for i, group in enumerate(groups)]
             _merge_all(merges, crew, progress)
             parts = [one.target for one in merges]
         if len(old + parts) == 1 and self.seed is None and not self.split:
@@ -109,7 +110,7 @@ class Target:
         for group, name in zip(groups, names, strict=True):
             wanted = set().union(*(runs[path] for path in group))
             beside = tuple(path for path, found in old_runs.items() if not wanted.isdisjoint(found))
-            merges.append(Merge(group, folder / f"{name}.h5", self.seed, self.split, beside))
+            merges.append(MergeTask(group, folder / f"{name}.h5", self.seed, self.split, beside))
         _merge_all(merges, crew, progress)
         written = [self.path.with_name(name) for name in names]
         for one, path in zip(merges, written, strict=True):
@@ -117,7 +118,7 @@ class Target:
         if self.overwrite:
             for path in old:
                 if path not in written:
-                    replacing.remove(path)
+                    whole_files.remove(path)
         return written
 
 

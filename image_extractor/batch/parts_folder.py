@@ -11,8 +11,8 @@ import threading
 import time
 from pathlib import Path
 
+from .. import whole_files
 from ..errors import ConfigError, DatasetError
-from ..hdf5 import replacing
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 SILENCE = 60.0
 
 
-class Workspace:
+class PartsFolder:
     """The folder of unfinished work of an output."""
 
     def __init__(self, output):
@@ -37,17 +37,17 @@ class Workspace:
     def clear(self):
         """Remove the parts: what they hold is in the output now."""
         for path in self.folder.glob("*.h5"):
-            replacing.remove(path)
+            whole_files.remove(path)
 
     def remove_temporary(self):
         """Remove what a run that died left half-written."""
-        for path in self.folder.glob(f"*{replacing.TEMPORARY}"):
-            replacing.remove(path)
+        for path in self.folder.glob(f"*{whole_files.TEMPORARY}"):
+            whole_files.remove(path)
 
 
 @contextlib.contextmanager
-def workspace(output):
-    """Hold the workspace of an output; no second run gets it until the block ends or this process dies.
+def hold_parts_folder(output):
+    """Hold the parts folder of an output; no second run gets it until the block ends or this process dies.
 
     Raises
     ------
@@ -56,28 +56,28 @@ def workspace(output):
     ConfigError
         If the folder of the output is missing or not writable.
     """
-    work = Workspace(output)
-    parent = work.output.absolute().parent
+    parts = PartsFolder(output)
+    parent = parts.output.absolute().parent
     if not parent.is_dir():
         raise ConfigError(f"{output}: its folder {parent} does not exist: make it first")
-    if work.output.exists() and not _is_writable(work.output):
+    if parts.output.exists() and not _is_writable(parts.output):
         raise DatasetError(f"{output}: read-only: make it writable, or choose another name")
     try:
-        work.folder.mkdir(exist_ok=True)
-        lock = _locked(work.folder / "lock")
+        parts.folder.mkdir(exist_ok=True)
+        lock = _locked(parts.folder / "lock")
     except OSError as err:
         raise ConfigError(f"{output}: its folder is not writable: {err.strerror or err}") from err
     try:
-        work.remove_temporary()
+        parts.remove_temporary()
         with _heartbeat(lock):
-            yield work
+            yield parts
     finally:
-        work.remove_temporary()
-        lock_path = work.folder / "lock"
+        parts.remove_temporary()
+        lock_path = parts.folder / "lock"
         with contextlib.suppress(OSError):  # an empty folder that stays is no reason to fail
-            if not any(path != lock_path for path in work.folder.iterdir()):
+            if not any(path != lock_path for path in parts.folder.iterdir()):
                 lock_path.unlink()
-                work.folder.rmdir()
+                parts.folder.rmdir()
         os.close(lock)
 
 

@@ -17,14 +17,14 @@ def display(base, files):
     Parameters
     ----------
     base : class
-        batch.Progress.
+        many_files.Progress.
     files : list of Path
         All inputs.
     """
     from tqdm import tqdm
     from tqdm.contrib.logging import logging_redirect_tqdm
 
-    class Display(base):
+    class EventsBar(base):
         """One bar over all events; their number is estimated from how far the files are read."""
 
         def __enter__(self):
@@ -49,41 +49,42 @@ def display(base, files):
             self.bar.total = max(round((self.bar.n + n_events) / max(part, 1e-3)), 1)
             self.bar.update(n_events)
 
-        def done(self, run):
-            self.fractions.pop(run["file"], None)
+        def done(self, outcome):
+            self.fractions.pop(outcome["file"], None)
             self.n_done += 1
-            if run["status"] == "failed":  # its reason is an error line at the end
-                log.debug("%s: %s", run["file"], run.get("traceback", "no traceback: its worker died"))
+            if outcome["status"] == "failed":  # its reason is an error line at the end
+                log.debug("%s: %s", outcome["file"], outcome.get("traceback", "no traceback: its worker died"))
                 return
-            if run["status"] == "written":
-                log.debug("%s: %s", run["file"], _events_in_words(run))
+            if outcome["status"] == "written":
+                log.debug("%s: %s", outcome["file"], _events_in_words(outcome))
             if self.bar.disable:
-                name = self.names.get(run["file"], run["file"])
-                log.info("%d/%d %s: %s", self.n_done, self.n_files, name, _outcome(run))
+                name = self.names.get(outcome["file"], outcome["file"])
+                log.info("%d/%d %s: %s", self.n_done, self.n_files, name, _in_words(outcome))
 
         def merging(self, n_sources):
             self.bar.set_description_str(f"merging {n_sources} parts")
             log.debug("merging %d parts", n_sources)
 
-    return Display()
+    return EventsBar()
 
 
-def _outcome(run):
+def _in_words(outcome):
     """Return in words what the conversion of a file gave; whether that is written, turns out later."""
-    if run["status"] != "written":
-        return state(run)
-    before = " by an earlier run" if run.get("resumed") else ""
-    return f"converted{before}: {plural(run['events_read'], 'event')} read, {run['events_written']} selected"
+    if outcome["status"] != "written":
+        return state(outcome)
+    before = " by an earlier run" if outcome.get("resumed") else ""
+    return f"converted{before}: {plural(outcome['events_read'], 'event')} read, {outcome['events_written']} selected"
 
 
-def _events_in_words(report):
-    """Return in words what became of the events of a converted run: a run of batch.Report."""
+def _events_in_words(outcome):
+    """Return in words what became of the events of a converted file: an outcome of many_files.Report."""
     dropped = {
-        name.removeprefix("dropped_").replace("_", " "): n for name, n in report.items() if name[:8] == "dropped_"
+        name.removeprefix("dropped_").replace("_", " "): n for name, n in outcome.items() if name[:8] == "dropped_"
     }
     words = ", ".join(f"{n} {reason}" for reason, n in dropped.items() if n) or "none"
     return (
-        f"primary {primary_name(report['primary'])}, {plural(report['events_read'], 'event')} read, dropped: {words}, "
-        f"{report['events_written']} selected with {plural(report['images'], 'image')}, "
-        f"{plural(report['calibration_events'], 'calibration event')} passed over, {report['seconds']:.2f} s"
+        f"primary {primary_name(outcome['primary'])}, {plural(outcome['events_read'], 'event')} read, "
+        f"dropped: {words}, "
+        f"{outcome['events_written']} selected with {plural(outcome['images'], 'image')}, "
+        f"{plural(outcome['calibration_events'], 'calibration event')} passed over, {outcome['seconds']:.2f} s"
     )

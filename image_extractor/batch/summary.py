@@ -14,18 +14,18 @@ STATUS_WORDS = {
 }
 
 
-def state(run):
+def state(outcome):
     """Return in words what became of a file that was not written."""
-    reason = f", {run['reason']}" if run["status"] != "failed" and run.get("reason") else ""
-    return STATUS_WORDS.get(run["status"], run["status"]) + reason
+    reason = f", {outcome['reason']}" if outcome["status"] != "failed" and outcome.get("reason") else ""
+    return STATUS_WORDS.get(outcome["status"], outcome["status"]) + reason
 
 
 def summary(report, output, seconds):
-    """Return the table of a batch.Report.
+    """Return the table of a many_files.Report.
 
     Parameters
     ----------
-    report : batch.Report
+    report : many_files.Report
     output : str or Path
         As the user gave it.
     seconds : float
@@ -35,41 +35,45 @@ def summary(report, output, seconds):
     -------
     str
     """
-    written = [run for run in report.runs if run["status"] == "written"]
-    names = {file: printable(name) for file, name in short_names([run["file"] for run in report.runs]).items()}
+    written = [outcome for outcome in report.outcomes if outcome["status"] == "written"]
+    names = {
+        file: printable(name) for file, name in short_names([outcome["file"] for outcome in report.outcomes]).items()
+    }
     width = max([len(name) for name in names.values()] + [5])
     lines = [f"{'file':{width}} {'read':>8} {'passed':>8} {'written':>8} {'s':>7} {'events/s':>9}  images"]
-    for run in report.runs:
-        name = names[run["file"]]
-        if run["status"] == "written":
-            lines.append(f"{name:{width}} " + _counts(run))
-            lines += [f"{'':{width}} {note}" for note in _notes(run)]
+    for outcome in report.outcomes:
+        name = names[outcome["file"]]
+        if outcome["status"] == "written":
+            lines.append(f"{name:{width}} " + _counts(outcome))
+            lines += [f"{'':{width}} {note}" for note in _notes(outcome)]
         else:
-            lines.append(f"{name:{width}} {state(run)}")
+            lines.append(f"{name:{width}} {state(outcome)}")
     if len(written) > 1:
         keys = ("events_read", "events_written", "dropped_no_image", "seconds")
-        total = {key: sum(run[key] for run in written) for key in keys}
-        types = {short for run in written for short in run["images_by_type"]}
-        total["images_by_type"] = {t: sum(run["images_by_type"].get(t, 0) for run in written) for t in sorted(types)}
+        total = {key: sum(outcome[key] for outcome in written) for key in keys}
+        types = {short for outcome in written for short in outcome["images_by_type"]}
+        total["images_by_type"] = {
+            t: sum(outcome["images_by_type"].get(t, 0) for outcome in written) for t in sorted(types)
+        }
         lines.append(f"{'total':{width}} " + _counts(total))
-    lines += _dropped_lines([run for run in report.runs if run.get("events_read")])
+    lines += _dropped_lines([outcome for outcome in report.outcomes if outcome.get("events_read")])
     lines += _pixel_lines(written)
     lines += _split_lines(report.outputs)
-    outcome = "written" if report.outputs else "unchanged" if Path(output).exists() else "not written"
+    state_of_output = "written" if report.outputs else "unchanged" if Path(output).exists() else "not written"
     if report.outputs and Path(output) not in report.outputs:  # numbered ones
         output = " ... ".join(dict.fromkeys(str(path) for path in (report.outputs[0], report.outputs[-1])))
-    lines.append(f"{output}: {outcome}, {seconds:.1f} s in all")
+    lines.append(f"{output}: {state_of_output}, {seconds:.1f} s in all")
     return "\n".join(lines) + "\n"
 
 
-def _notes(run):
+def _notes(outcome):
     """Yield what else is to be said of a file that was written."""
-    if not run["events_read"]:
+    if not outcome["events_read"]:
         yield "no shower event triggered"
-    if not run["complete"]:
+    if not outcome["complete"]:
         yield "cut short: its whole events are kept, and it counts with the showers that were read"
-    if len(run["runs"]) > 1:
-        yield f"{plural(len(run['runs']), 'run')}: {', '.join(str(number) for number, _ in run['runs'])}"
+    if len(outcome["runs"]) > 1:
+        yield f"{plural(len(outcome['runs']), 'run')}: {', '.join(str(number) for number, _ in outcome['runs'])}"
 
 
 def _split_lines(outputs):
@@ -89,11 +93,12 @@ def _split_lines(outputs):
     return [f"split: {', '.join(shares)} of {plural(sum(totals.values()), 'event')}"]
 
 
-def _counts(run):
-    passed = run["events_written"] + run["dropped_no_image"]
-    types = ", ".join(f"{n} {short}" for short, n in run["images_by_type"].items())
-    rate = run["events_read"] / run["seconds"] if run["seconds"] else 0
-    return f"{run['events_read']:8} {passed:8} {run['events_written']:8} {run['seconds']:7.1f} {rate:9.1f}  {types}"
+def _counts(outcome):
+    passed = outcome["events_written"] + outcome["dropped_no_image"]
+    types = ", ".join(f"{n} {short}" for short, n in outcome["images_by_type"].items())
+    rate = outcome["events_read"] / outcome["seconds"] if outcome["seconds"] else 0
+    counts = f"{outcome['events_read']:8} {passed:8} {outcome['events_written']:8}"
+    return f"{counts} {outcome['seconds']:7.1f} {rate:9.1f}  {types}"
 
 
 #: Counts of pixels that a summary tells of, and what is to be said of them.
@@ -106,7 +111,7 @@ PIXEL_WORDS = {
 
 
 def _pixel_lines(written):
-    totals = {key: sum(run.get(key, 0) for run in written) for key in PIXEL_WORDS}
+    totals = {key: sum(outcome.get(key, 0) for outcome in written) for key in PIXEL_WORDS}
     return [words.format(totals[key]) for key, words in PIXEL_WORDS.items() if totals[key]]
 
 
@@ -116,8 +121,10 @@ def _dropped_lines(written):
 
 
 def _dropped_words(written):
-    reasons = sorted({key for run in written for key in run if key.startswith("dropped_")})
-    dropped = {key.removeprefix("dropped_").replace("_", " "): sum(run[key] for run in written) for key in reasons}
+    reasons = sorted({key for outcome in written for key in outcome if key.startswith("dropped_")})
+    dropped = {
+        key.removeprefix("dropped_").replace("_", " "): sum(outcome[key] for outcome in written) for key in reasons
+    }
     return [f"{n} {reason}" for reason, n in dropped.items() if n]
 
 
@@ -129,21 +136,21 @@ def nothing_written(report, settings):
 
     Parameters
     ----------
-    report : batch.Report
+    report : many_files.Report
     settings : dict
     """
     if not report.has_events:
         return "no file has a shower event of a selected telescope"
-    read = [run for run in report.runs if run.get("events_read")]
-    if any(run["status"] == "known" or run.get("events_written") for run in report.runs):
+    read = [outcome for outcome in report.outcomes if outcome.get("events_read")]
+    if any(outcome["status"] == "known" or outcome.get("events_written") for outcome in report.outcomes):
         return ""
-    n_read = sum(run["events_read"] for run in read)
-    outside = sum(run.get("dropped_outside_energy_bins", 0) for run in read)
+    n_read = sum(outcome["events_read"] for outcome in read)
+    outside = sum(outcome.get("dropped_outside_energy_bins", 0) for outcome in read)
     if not outside:
         dropped = ", ".join(_dropped_words(read))
         return f"no event of {n_read} passes: {dropped}"
-    lows = [run["energy_seen_min"] for run in read if run.get("energy_seen_min") is not None]
-    highs = [run["energy_seen_max"] for run in read if run.get("energy_seen_max") is not None]
+    lows = [outcome["energy_seen_min"] for outcome in read if outcome.get("energy_seen_min") is not None]
+    highs = [outcome["energy_seen_max"] for outcome in read if outcome.get("energy_seen_max") is not None]
     seen = f" (true energies read: {min(lows):.4g} to {max(highs):.4g} TeV)" if lows and highs else ""
     return f"no event passes, {outside} of {n_read} are outside the {_bins(settings)}{seen}"
 

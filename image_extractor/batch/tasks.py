@@ -38,7 +38,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Conversion:
+class ConversionTask:
     """One file to convert; small, it travels to a worker. `name` is the file as the user gave it."""
 
     name: str
@@ -52,7 +52,7 @@ class Conversion:
 
 
 def convert(converter, task, progress=None):
-    """Convert one file to its part, unless a good part is there; returns a run of the Report."""
+    """Convert one file to its part, unless a good part is there; returns an outcome of the Report."""
     result = {"file": task.name}
     try:
         fingerprint = _fingerprint(converter, task)
@@ -100,7 +100,7 @@ def _finished(path, fingerprint):
 
 
 @dataclass(frozen=True)
-class Merge:
+class MergeTask:
     """Parts to merge into one dataset, which is itself part of something: of the output, or of a set of outputs."""
 
     parts: tuple

@@ -6,7 +6,6 @@ import logging
 import math
 import os
 import shlex
-import signal
 import sys
 import time
 from pathlib import Path
@@ -15,15 +14,17 @@ from ..batch.progress import display
 from ..batch.summary import nothing_written, summary
 from ..errors import ConfigError, DatasetError, InputError, cache_errors, one_line
 from ..input_files import find_files, is_hdf5, may_be_simtel
+from ..split_fractions import are_right
 from ..terminal.arguments import Parser, not_negative, positive, user_path
+from ..terminal.exit_codes import FAILED, OK, USAGE, code_of
 from ..terminal.interruption import interruptible
 from ..terminal.logs import start_logging
+from ..terminal.one_line_errors import stop_writing
 from ..terminal.text_table import plural
 from ..version import __version__
 
 log = logging.getLogger("image_extractor")
 
-OK, SOME_FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 DEFAULT_SPLIT = "0.9,0.1"
 
 
@@ -38,15 +39,15 @@ def main(arguments=None):
             return _convert(options, shlex.join(["image_extractor.py", *arguments]))
     except KeyboardInterrupt as interrupt:
         log.error("interrupted: the output is as it was; the same command goes on with the finished parts")
-        return TERMINATED if interrupt.args == (signal.SIGTERM,) else INTERRUPTED
+        return code_of(interrupt)
     except (ConfigError, DatasetError) as err:
         return _fail(err, USAGE, options.debug)
     except InputError as err:
-        return _fail(err, SOME_FAILED, options.debug)
+        return _fail(err, FAILED, options.debug)
     except OSError as err:
         reason = err.strerror or one_line(err)
         message = f"{err.filename or options.output}: {reason}: the output is as it was; the same command goes on"
-        return _fail(message, SOME_FAILED, options.debug)
+        return _fail(message, FAILED, options.debug)
 
 
 def _parser():
@@ -120,7 +121,7 @@ def _fractions(text):
         numbers = [float(piece) for piece in text.split(",")]
     except ValueError:
         numbers = []
-    if not (1 <= len(numbers) <= 3 and all(number > 0 for number in numbers) and abs(sum(numbers) - 1) <= 1e-6):
+    if len(numbers) > 3 or not are_right(numbers):
         message = f"{text}: must be up to three fractions that add up to 1, such as {DEFAULT_SPLIT}"
         if not numbers:  # --split without fractions has taken the argument behind it
             message += "; write --split=..., or --split after the other arguments"
@@ -177,13 +178,13 @@ def _convert(options, command_line):
             progress=progress,
         )
     _print(summary(report, options.output, time.monotonic() - start))
-    for run in report.failed:
-        log.error("%s", run["reason"])
+    for outcome in report.failed:
+        log.error("%s", outcome["reason"])
     reason = "" if report.failed or report.outputs else nothing_written(report, extractor.settings)
     if reason:
         raise InputError(f"{options.path}: {reason}: nothing is written")
     _warn_of_wrong_dictionary(report, options)
-    return SOME_FAILED if report.failed else OK
+    return FAILED if report.failed else OK
 
 
 def _print(text):
@@ -192,15 +193,15 @@ def _print(text):
         sys.stdout.write(text)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader, such as head, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        stop_writing()
     except (OSError, AttributeError) as err:  # closed, it is None
         log.warning("the summary can't be printed: %s", getattr(err, "strerror", None) or "stdout is closed")
 
 
 def _warn_of_wrong_dictionary(report, options):
     """Say so if a dictionary has no event of all that were read: it may be that of other runs."""
-    written = [run for run in report.runs if run["status"] == "written" and run["events_read"]]
-    if written and all(run.get("dropped_not_in_dictionary") == run["events_read"] for run in written):
+    written = [outcome for outcome in report.outcomes if outcome["status"] == "written" and outcome["events_read"]]
+    if written and all(outcome.get("dropped_not_in_dictionary") == outcome["events_read"] for outcome in written):
         log.warning(
             "%s has no event of %s, which will not be converted again: "
             "if it is the wrong dictionary, start afresh with the right one and --overwrite",

@@ -6,6 +6,7 @@ from pathlib import Path
 from ..errors import ConfigError, InputError
 from ..input_files import find_all
 from ..terminal.arguments import Parser, user_path
+from ..terminal.exit_codes import OK
 from ..terminal.one_line_errors import need_matplotlib, one_line_errors
 from ..terminal.text_table import plural
 from ..viewing import picture_files
@@ -37,10 +38,10 @@ def main(arguments=None):
         type=user_path,
         help="the picture (default: name of the file with _numtel.png, in this folder)",
     )
-    return one_line_errors(_run, parser.parse_args(arguments))
+    return one_line_errors(_plot, parser.parse_args(arguments))
 
 
-def _run(options):
+def _plot(options):
     need_matplotlib()
     paths = find_all(options.paths)
     output = Path(options.output or f"{picture_files.name_of(paths)}_numtel.png")
@@ -66,7 +67,7 @@ def _run(options):
     }
     picture = picture_files.write(numtel_figure(multiplicity, title), output, shows, bool(options.output))
     sys.stdout.write(f"{picture}\n")
-    return 0
+    return OK
 
 
 def _of_all(paths, passing):

@@ -17,6 +17,7 @@ from ..errors import ConfigError, InputError
 from ..input_files import find_files
 from ..primaries import primary_id, primary_name
 from ..terminal.arguments import Parser, user_path
+from ..terminal.exit_codes import OK, code_of
 from ..terminal.one_line_errors import one_line_errors
 
 
@@ -61,10 +62,10 @@ def main(arguments=None):
     """Run the command prepare_cuts_dict.py; returns the exit code."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    return one_line_errors(_run, options)
+    return one_line_errors(_prepare, options)
 
 
-def _run(options):
+def _prepare(options):
     try:
         prepare(**vars(options))
     except (ConfigError, InputError) as err:
@@ -72,11 +73,11 @@ def _run(options):
             traceback.print_exc()
         for line in str(err).splitlines():
             sys.stderr.write(f"{line}\n")
-        return 2 if isinstance(err, ConfigError) else 1
-    except KeyboardInterrupt:
+        return code_of(err)
+    except KeyboardInterrupt as interrupt:
         sys.stderr.write("interrupted: nothing was written\n")
-        return 130
-    return 0
+        return code_of(interrupt)
+    return OK
 
 
 def prepare(mscw_files, output, config_path, file_format="pickle", primary=None, overwrite=False, debug=False):
@@ -91,18 +92,18 @@ def prepare(mscw_files, output, config_path, file_format="pickle", primary=None,
     settings = config.load(config_path)
     files = find_files(mscw_files)
     _check_output(output, [*files, config_path], overwrite)
-    entries, flows = _build_with_progress(files, settings)
+    rows, flows = _build_with_progress(files, settings)
     primary = _known_primary(files, primary)
-    dictionary.save(output, entries, file_format, _attributes(settings), flows, primary)
+    dictionary.save(output, rows, file_format, _attributes(settings), flows, primary)
     if debug and len(flows) > 1:
         for path, flow in flows.items():
             sys.stdout.write(cut_flow_table(flow, settings, f"cut flow of {path}") + "\n")
     title = f"cut flow of {files[0]}" if len(files) == 1 else f"cut flow of {len(files)} files"
     sys.stdout.write(cut_flow_table(total(flows.values()), settings, title))
-    if not entries:
+    if not len(rows):
         sys.stdout.write("warning: no event passes the cuts and is in a bin: the dictionary is empty\n")
     of = "" if primary is None else f" of {primary_name(primary)}"
-    sys.stdout.write(f"{output}: {len(entries):,} events{of} written\n")
+    sys.stdout.write(f"{output}: {len(rows):,} events{of} written\n")
 
 
 def _known_primary(files, given):

@@ -5,6 +5,7 @@ import sys
 from ..errors import DatasetError
 from ..input_files import find_all
 from ..terminal.arguments import Parser, positive
+from ..terminal.exit_codes import FAILED, OK
 from ..terminal.one_line_errors import one_line_errors
 from ..terminal.text_table import plural
 from ..viewing.dataset_report import first_rows, summary
@@ -23,18 +24,18 @@ def main(arguments=None):
         help="verify that rows, images, bins and counts agree; exit code 1, and a line each, where they do not",
     )
     options = parser.parse_args(arguments)
-    return one_line_errors(_run, options)
+    return one_line_errors(_read, options)
 
 
-def _run(options):
-    code = 0
+def _read(options):
+    code = OK
     for number, path in enumerate(find_all(options.datasets)):
         sys.stdout.write("\n" if number and not options.check else "")
         try:
             code |= _show(path, options)
         except DatasetError as err:  # others may be sound
             sys.stderr.write(f"{err}\n")
-            code = 1
+            code = FAILED
     return code
 
 
@@ -42,7 +43,7 @@ def _show(path, options):
     if options.check:
         return _run_check(path)
     sys.stdout.write(first_rows(path, options.events) if options.events else summary(path))
-    return 0
+    return OK
 
 
 def _run_check(path):
@@ -52,8 +53,8 @@ def _run_check(path):
     for problem in problems:
         sys.stdout.write(f"{path}: {problem}\n")
     if problems:
-        return 1
+        return FAILED
     n_pixels = n_not_finite(path)
     others = f"; not finite, as their runs say: {plural(n_pixels, 'pixel')}" if n_pixels else ""
     sys.stdout.write(f"{path}: all is well: {plural(n_events, 'event')}, {plural(n_images, 'image')}{others}\n")
-    return 0
+    return OK

@@ -3,6 +3,7 @@
 import sys
 
 from ..terminal.arguments import Parser, not_negative, positive, user_path
+from ..terminal.exit_codes import OK
 from ..terminal.one_line_errors import need_matplotlib, one_line_errors
 from ..viewing.draw_events import visualize
 
@@ -33,10 +34,10 @@ def main(arguments=None):
         parser.error("--run and --event go together")
     if options.run is not None and options.random is not None:
         parser.error("give either --run and --event, or --random")
-    return one_line_errors(_run, options)
+    return one_line_errors(_visualize, options)
 
 
-def _run(options):
+def _visualize(options):
     need_matplotlib()
     pictures = visualize(
         options.datasets,
@@ -50,4 +51,4 @@ def _run(options):
     )
     for picture in pictures:
         sys.stdout.write(f"{picture}\n")
-    return 0
+    return OK

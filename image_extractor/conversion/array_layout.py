@@ -76,9 +76,9 @@ def _effective(optics):
     return length if length > 0 else np.nan
 
 
-def _camera_entry(telescope, image, entries):
+def _camera_entry(telescope, image_settings, entries):
     """Return name and grid of a camera; one name with several geometries or mappings becomes name, name_2, ..."""
-    geometry, (mapping, shape) = telescope.camera.geometry, mapping_of(telescope, image)
+    geometry, (mapping, shape) = telescope.camera.geometry, mapping_of(telescope, image_settings)
     for name, known, *how, grid in entries:
         same = known is geometry or (known.name == geometry.name and _same_pixels(known, geometry))
         if same and how == [mapping, shape]:
@@ -92,18 +92,20 @@ def _camera_entry(telescope, image, entries):
     return name, grid
 
 
-def mapping_of(telescope, image):
+def mapping_of(telescope, image_settings):
     """Return the mapping of a telescope's camera and the shape of its arrays, by the section [image] of the settings.
 
     Raises ConfigError for a shape of its own where the mapping has no choice.
     """
     mapping, shape = (
-        image[name] if key is None else image[f"{name}_of"][key]
-        for name, key in ((name, telescopes.best_key(telescope, image[f"{name}_of"])) for name in ("mapping", "shape"))
+        image_settings[name] if key is None else image_settings[f"{name}_of"][key]
+        for name, key in (
+            (name, telescopes.best_key(telescope, image_settings[f"{name}_of"])) for name in ("mapping", "shape")
+        )
     )
     if mapping not in LOSSLESS:
         return mapping, shape
-    key = telescopes.best_key(telescope, image["shape_of"])
+    key = telescopes.best_key(telescope, image_settings["shape_of"])
     if key is not None and shape != "auto":
         raise ConfigError(
             f"[image] [[shape_of]] {key} = {shape} with mapping = {mapping}: must be auto, "

@@ -49,23 +49,20 @@ class Converter:
     Parameters
     ----------
     settings : dict
-    cuts : dict or None
+    cuts : cuts.dictionary.Dictionary or None
         The bins_cuts_dict.
-    dictionary, dictionary_sha256 : str
-        Its name and checksum, empty without one.
-    dictionary_primary : int or None
-        Of which primary it says that it is.
 
     Attributes
     ----------
     settings : dict
     dictionary : dict
-        The root attributes that tell of it: name and checksum.
+        The root attributes that tell of the bins_cuts_dict: name and checksum, empty without one.
     """
 
-    def __init__(self, settings, cuts, dictionary="", dictionary_sha256="", dictionary_primary=None):
-        self.settings, self._cuts, self._primary = settings, cuts, dictionary_primary
-        self.dictionary = {"bins_cuts_dict": dictionary, "bins_cuts_dict_sha256": dictionary_sha256}
+    def __init__(self, settings, cuts):
+        self.settings, self._cuts = settings, cuts
+        name, sha256 = ("", "") if cuts is None else (cuts.name, cuts.sha256)
+        self.dictionary = {"bins_cuts_dict": name, "bins_cuts_dict_sha256": sha256}
 
     def convert(self, data_file, part_path, options, attributes=None, progress=None):
         """Convert one file to a part: a dataset of its runs alone, which appears whole or not at all.
@@ -216,7 +213,7 @@ class Converter:
     def _dictionary_check(self, run):
         if self._cuts is None:
             return None
-        return DictionaryCheck(run.input_url, self.dictionary["bins_cuts_dict"], self._primary)
+        return DictionaryCheck(run.input_url, self._cuts.name, self._cuts.primary)
 
     def _write_events(self, run, selection, part, max_events, progress, own_pointing):
         """Calibrate the selected events and hand them to the part."""

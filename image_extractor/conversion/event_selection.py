@@ -15,8 +15,8 @@ class EventSelection:
     ----------
     settings : dict
         As :mod:`image_extractor.config` makes them.
-    cuts : dict or None
-        {(run number, event number): (bin, reconstructed energy in TeV)}; None keeps every event.
+    cuts : Dictionary or None
+        None keeps every event.
     run_number : int
     check : DictionaryCheck, optional
         Shown every shower event.
@@ -36,8 +36,7 @@ class EventSelection:
         self._recon = settings["mode"] == "energy_recon"
         self._gamma_only = self._recon and settings["energy_recon"]["gamma_only"]
         self._bins = config.energy_bins(settings)
-        self._cuts = cuts
-        self._run_number = run_number
+        self._entries = None if cuts is None else cuts.of_run(run_number)
         self.n_read = 0
         self.dropped = dict.fromkeys(REASONS, 0)
         self.energies_seen = ()
@@ -52,14 +51,14 @@ class EventSelection:
         energies = (*self.energies_seen, float(shower["energy"]))
         self.energies_seen = min(energies), max(energies)
         if self._check:
-            self._check.add(shower, self._cuts.get((self._run_number, event_id), (0, None))[1])
+            self._check.add(shower, self._entries.get(event_id, (0, None))[1])
         reason = self._reason(event_id, shower)
         if reason:
             self.dropped[reason] += 1
         return reason is None
 
     def _reason(self, event_id, shower):
-        if self._cuts is not None and (self._run_number, event_id) not in self._cuts:
+        if self._entries is not None and event_id not in self._entries:
             return "not_in_dictionary"
         if self._gamma_only and shower["primary_id"] != GAMMA:
             return "not_gamma"
@@ -69,10 +68,10 @@ class EventSelection:
 
     def energy_bin(self, event_id, energy):
         """Return the bin of an event: the dictionary's in gh_class, else that of the true energy [TeV]."""
-        if self._cuts is not None and not self._recon:
-            return self._cuts[self._run_number, event_id][0]
+        if self._entries is not None and not self._recon:
+            return self._entries[event_id][0]
         return int(self._bins.find(energy))
 
     def reconstructed_energy(self, event_id):
         """Return the reconstructed energy [TeV] of an event, NaN without a dictionary."""
-        return math.nan if self._cuts is None else self._cuts[self._run_number, event_id][1]
+        return math.nan if self._entries is None else self._entries[event_id][1]

@@ -11,6 +11,7 @@ import numpy as np
 from .. import config
 from ..hdf5 import nodes, schema
 from ..hdf5.provenance import provenance
+from ..image_scales import scales
 from ..inputs.pointing import NOWHERE
 from ..mapping import images
 
@@ -45,17 +46,18 @@ class PartWriter:
 
     def __init__(self, file, settings, layout, own_pointing=False):
         self._file, self._settings, self._layout = file, settings, layout
-        self._image, self._mappings = settings["image"], layout.mappings
+        self._image_settings, self._mappings = settings["image"], layout.mappings
         self._mapped = settings["storage_mode"] == "mapped"
         self._bins = config.energy_bins(settings)
         self._groups = schema.energy_groups(settings, self._bins.n_bins)
         self._filters = nodes.filters(settings["output"]["compression"])
-        self._shapes = {tel_id: images.array_shape(grid, self._image) for tel_id, grid in layout.grids.items()}
+        self._shapes = {tel_id: images.array_shape(grid, self._image_settings) for tel_id, grid in layout.grids.items()}
         self._columns = schema.event_columns(settings, self._shapes, own_pointing)
         self._own_pointing = own_pointing
         self._dtype = schema.dtype(self._columns)
         self._image_size = {
-            tel_id: int(np.prod(images.array_shape(grid, self._image))) * np.dtype(self._image["dtype"]).itemsize
+            tel_id: int(np.prod(images.array_shape(grid, self._image_settings)))
+            * np.dtype(self._image_settings["dtype"]).itemsize
             for tel_id, grid in layout.grids.items()
         }
         self._pending = defaultdict(list)
@@ -84,8 +86,8 @@ class PartWriter:
         nodes.set_attributes(self._file.get_node(path), self._bin_attributes(index))
         if self._mapped:
             for tel_id, grid in self._layout.grids.items():
-                shape = images.array_shape(grid, self._image)
-                name, dtype = schema.image_name(tel_id), self._image["dtype"]
+                shape = images.array_shape(grid, self._image_settings)
+                name, dtype = schema.image_name(tel_id), self._image_settings["dtype"]
                 attributes = self._image_attributes([tel_id])
                 nodes.create_image_array(self._file, path, name, dtype, shape, self._filters, attributes)
 
@@ -99,11 +101,10 @@ class PartWriter:
 
     def _image_attributes(self, tel_ids):
         """Return the attributes of what holds images of these telescopes; several mappings are joined by +."""
-        keys = ("mode", "dtype", "dim_order", "scale_factor", "charge_scale", "time_scale")
-        attributes = {key if key != "mode" else "image_mode": self._image[key] for key in keys}
+        keys = ("dtype", "dim_order", "scale_factor")
+        attributes = {"image_mode": self._image_settings["mode"]} | {key: self._image_settings[key] for key in keys}
+        attributes |= scales(self._image_settings)
         attributes["mapping"] = "+".join(sorted({self._mappings[tel_id] for tel_id in tel_ids}))
-        if self._image["dtype"] == "float32":  # stored in p.e. and ns, whatever the settings say of integers
-            attributes |= {"charge_scale": 1.0, "time_scale": 1.0}
         return attributes
 
     def _write_table(self, where, name, columns, rows, attributes=None):
@@ -175,8 +176,8 @@ class PartWriter:
 
     def _stored_images(self, pixels, grid):
         charges = np.stack([charge for charge, _ in pixels])
-        times = np.stack([time for _, time in pixels]) if images.has_timing(self._image["mode"]) else None
-        stored, counts = images.make_images(charges, times, grid, self._image)
+        times = np.stack([time for _, time in pixels]) if images.has_timing(self._image_settings["mode"]) else None
+        stored, counts = images.make_images(charges, times, grid, self._image_settings)
         for kind, n_pixels in counts._asdict().items():
             self._run[f"{kind}_pixels"] += int(n_pixels.sum())
         return stored

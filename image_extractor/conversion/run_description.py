@@ -6,7 +6,7 @@ from ..inputs.simtel.open_run import describe_telescopes
 def header(run, selected):
     """Return in words what the header of a run holds.
 
-    run : simtel.SimTelRun
+    run : SimTelRun
     selected : {telescope type: [tel_id, ...]}
     """
     values = run.facts()

@@ -1,265 +1,248 @@
-"""The bins_cuts_dict: {(run number, event number): (bin, reconstructed energy in TeV)}.
+"""The bins_cuts_dict: {(run number, event number): (bin, reconstructed energy in TeV)}, as arrays and as a file.
 
-The file is a pickle, or an HDF5 file with the same as a table. Unpickling runs code, and these files
-are passed around, so nothing but the types that such a dictionary is made of is ever built from one.
+The file is a pickle, or an HDF5 file with the same as a table. It is opened and read once, and hashed as it is read:
+what is known of it is of the same bytes, whatever becomes of the file meanwhile.
 """
 
 import contextlib
+import fcntl
 import hashlib
 import itertools
-import numbers
 import os
 import pickle
-import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
-from ..errors import ConfigError, one_line
-from ..input_files import is_hdf5
+from .. import whole_files
+from ..energy_bins import EnergyBins
+from ..errors import ConfigError
+from ..input_files import HDF5_SIGNATURE
 from ..primaries import primary_name
 from ..version import __version__
+from .confined import load_pickle
+from .entries import (
+    COLUMNS,
+    DTYPE,
+    MARK,
+    NODE,
+    as_dict,
+    as_rows,
+    check,
+    check_bins,
+    check_once,
+    check_primary,
+    check_rows,
+    order,
+    reason,
+    sha256_of,
+)
 
 FORMATS = ("pickle", "hdf5")
 
-#: The table of an HDF5 dictionary: name, type, unit, description of its columns, in order.
-NODE = "bins_cuts_dict"
-COLUMNS = (
-    ("run_number", np.int64, "", "Run number"),
-    ("event_number", np.int64, "", "Event number, the event_id of ctapipe"),
-    ("bin", np.int32, "", "Energy bin, counted from 0"),
-    ("reconstructed_energy", np.float64, "TeV", "Reconstructed energy"),
-)
-DTYPE = np.dtype([(name, kind) for name, kind, *_ in COLUMNS])
 SOURCES_NODE = "source_files"
-
-#: Key of what stands behind the dictionary of a pickle.
-MARK = "image_extractor"
 
 BLOCK_ROWS = 100_000
 
-#: Numbers must be smaller, which is what datasets and tables can hold.
-LARGEST, LARGEST_BIN, LARGEST_ENERGY = 2**63, 2**31, sys.float_info.max
+
+@dataclass(frozen=True, eq=False)
+class Dictionary(Mapping):
+    """A bins_cuts_dict: a read-only dict {(run number, event number): (bin, reconstructed energy in TeV)} in arrays.
+
+    Attributes
+    ----------
+    runs : int64 array (n_runs,)
+        The run numbers, sorted.
+    starts : int64 array (n_runs + 1,)
+        Entries starts[i] to starts[i + 1] are those of run i.
+    events : int64 array (n_entries,)
+        The event numbers, sorted within a run.
+    bins : int32 array (n_entries,)
+    energies : float64 array (n_entries,)
+        Reconstructed energies [TeV].
+    name : str
+        That of its file; "dict" if it is of none.
+    sha256 : str
+        Of its file, else of its entries, hexadecimal.
+    primary : int or None
+        Whose events these are, by sim_telarray's numbers, if its file says so.
+    """
+
+    runs: np.ndarray
+    starts: np.ndarray
+    events: np.ndarray
+    bins: np.ndarray
+    energies: np.ndarray
+    name: str
+    sha256: str
+    primary: int | None = None
+
+    @classmethod
+    def of_rows(cls, rows, *description):
+        """Make one of checked rows in any order, and of name, sha256 and primary."""
+        found = order(rows)
+        run, event, index, energy = (rows[name][found] for name in DTYPE.names)
+        runs, starts = np.unique(run, return_index=True)
+        columns = (np.append(starts, len(rows)), *map(np.ascontiguousarray, (event, index, energy)))
+        return cls(runs, *columns, *description)
+
+    def __len__(self):
+        return len(self.events)
+
+    def __iter__(self):
+        runs = np.repeat(self.runs, np.diff(self.starts))
+        return zip(runs.tolist(), self.events.tolist(), strict=True)
+
+    def __getitem__(self, key):
+        try:
+            run, event = key
+            (position,) = self._positions(run, event)
+        except (TypeError, ValueError):
+            raise KeyError(key) from None
+        return int(self.bins[position]), float(self.energies[position])
+
+    def items(self):
+        """Return the keys and values, sorted, as those of a dict."""
+        return dict(zip(self, self._values(slice(None)), strict=True)).items()
+
+    def of_run(self, run_number):
+        """Return the entries of a run as a dict {event number: (bin, energy)}, the fastest for one event at a time."""
+        entries = self._of(run_number)
+        return dict(zip(self.events[entries].tolist(), self._values(entries), strict=True))
+
+    def contains(self, run_numbers, event_numbers):
+        """Say which events are in it, bool array (n_events,).
+
+        run_numbers, event_numbers : int arrays (n_events,)
+        """
+        found = np.zeros(len(run_numbers), bool)
+        for run_number in np.unique(run_numbers):
+            of_run = run_numbers == run_number
+            found[of_run] = np.isin(event_numbers[of_run], self.events[self._of(run_number)])
+        return found
+
+    def rows(self):
+        """Return the entries as rows, sorted by run and event number."""
+        rows = np.empty(len(self), DTYPE)
+        columns = np.repeat(self.runs, np.diff(self.starts)), self.events, self.bins, self.energies
+        for name, column in zip(DTYPE.names, columns, strict=True):
+            rows[name] = column
+        return rows
+
+    def _of(self, run_number):
+        """Return the slice of a run's entries, empty for a run that is not there."""
+        first, last = (np.searchsorted(self.runs, run_number, side) for side in ("left", "right"))
+        return slice(self.starts[first], self.starts[last])
+
+    def _positions(self, run_number, event_number):
+        """Return the positions of the entries with this key: one or none."""
+        of_run = self._of(run_number)
+        first, last = (np.searchsorted(self.events[of_run], event_number, side) for side in ("left", "right"))
+        return range(of_run.start + first, of_run.start + last)
+
+    def _values(self, entries):
+        return zip(self.bins[entries].tolist(), self.energies[entries].tolist(), strict=True)
 
 
-class _Refused(pickle.UnpicklingError):
-    """A pickle that holds what no bins_cuts_dict holds."""
+# -- reading --------------------------------------------------------------------------------------
 
 
-class _Dtype:
-    """Stands in for numpy.dtype while a NumPy scalar is unpickled: numbers and strings only."""
+def given(entries: Mapping, bins: EnergyBins | None = None) -> "Dictionary":
+    """Return the :class:`Dictionary` of a dict; of a Dictionary, that of its entries alone.
 
-    def __init__(self, code, *_):
-        self.code, self.order = str(code), "="
+    bins : EnergyBins, optional, that the entries must be in
 
-    def __setstate__(self, state):
-        self.order = "<>"["<>".index(state[1])] if state[1] in ("<", ">") else "="
-
-
-def _scalar(dtype, data):
-    """Stands in for NumPy's scalar(): the Python number or string with these bytes."""
-    if dtype.code[0] not in "ifubU" or len(data) > 1024:
-        raise _Refused(f"a NumPy {dtype.code}")
-    return np.frombuffer(data, np.dtype(dtype.code).newbyteorder(dtype.order), count=1)[0].item()
+    Raises ConfigError for the first wrong entry.
+    """
+    rows = entries.rows() if isinstance(entries, Dictionary) else check(entries)
+    if bins:
+        check_bins(rows, bins, "dict")
+    return Dictionary.of_rows(rows, "dict", sha256_of(rows))
 
 
-def _latin1(text, encoding):
-    """Stands in for _codecs.encode, with which old pickle protocols write bytes."""
-    if encoding != "latin1":
-        raise _Refused(f"text encoded as {encoding}")
-    return text.encode("latin1")
-
-
-HARMLESS = {
-    ("numpy", "dtype"): _Dtype,
-    ("numpy.core.multiarray", "scalar"): _scalar,
-    ("numpy._core.multiarray", "scalar"): _scalar,
-    ("_codecs", "encode"): _latin1,
-}
-
-
-class _Unpickler(pickle.Unpickler):
-    def find_class(self, module, name):
-        if (module, name) in HARMLESS:
-            return HARMLESS[module, name]
-        raise _Refused(f"it holds {module}.{name}; only dict, tuple, list, int, float, str and NumPy scalars are read")
-
-
-def load(path):
+def load(path: str | Path, bins: EnergyBins | None = None) -> "Dictionary":
     """Read a bins_cuts_dict, a pickle or an HDF5 file.
 
     Parameters
     ----------
     path : str or Path
+    bins : EnergyBins, optional
+        Those that its entries must be in.
 
     Returns
     -------
-    dict
-        {(run number, event number): (bin, reconstructed energy)}, built-in ints and floats.
+    Dictionary
 
     Raises
     ------
     ConfigError
         If it can't be read, holds anything but plain values, or has a wrong entry, which is named.
     """
-    return load_with_primary(path)[0]
-
-
-def load_with_primary(path):
-    """As :func:`load`; returns the dictionary and the primary whose events it has, None if the file does not say."""
     try:
-        if is_hdf5(path):
-            return _load_table(path), _primary_of_table(path)
-        from .confined import load_pickle
-
-        rows, primary = load_pickle(path)
-        return _entries(rows), primary
+        with Path(path).open("rb", buffering=0) as file:
+            is_hdf5 = file.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE
+            file.seek(0)
+            rows, primary, sha256 = (_load_table if is_hdf5 else load_pickle)(file, path)
     except ConfigError:
         raise
     except OSError as err:
         raise ConfigError(f"{path}: the dictionary can't be read: {err.strerror or err}") from err
     except Exception as err:  # a broken pickle or HDF5 file raises errors of almost any kind
-        raise ConfigError(f"{path}: refused as a bins_cuts_dict: {_reason(err)}") from err
+        raise ConfigError(f"{path}: refused as a bins_cuts_dict: {reason(err)}") from err
+    if bins:
+        check_bins(rows, bins, path)
+    return Dictionary.of_rows(rows, Path(path).name, sha256, primary)
 
 
-def unpickled(path):
-    """Return what a pickle holds if that is plain values, and the primary or None.
+def _load_table(file, path):
+    """Return rows, primary and SHA-256 of an HDF5 dictionary that is open."""
+    _lock(file, path)
+    image = file.readall()
+    with _open_table(path, image) as table:
+        rows = [check_rows(rows, path) for rows in _blocks(table)]
+        primary = check_primary(table.attrs["primary"], path) if "primary" in table.attrs else None
+    rows = np.concatenate([np.empty(0, DTYPE), *rows])
+    check_once(rows, path)
+    return rows, primary, hashlib.sha256(image).hexdigest()
 
-    A hostile one may take all memory, or end the interpreter.
-    """
+
+def _lock(file, path):
+    """Refuse a file that a program has open for writing, as HDF5 does where it opens a file itself."""
     try:
-        with Path(path).open("rb") as file:
-            return _Unpickler(file).load(), _primary_behind(file)
-    except _Refused as err:
-        raise ConfigError(f"{path}: refused as a bins_cuts_dict: {err}") from err
-    except Exception as err:  # a broken pickle raises errors of almost any kind
-        reason = f"neither a pickle nor HDF5, or damaged: {_reason(err)}"
-        raise ConfigError(f"{path}: refused as a bins_cuts_dict: {reason}") from err
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError as err:
+        raise ConfigError(f"{path}: refused as a bins_cuts_dict: Unable to open/create file '{path}'") from err
+    except OSError:  # not every network file system has locks
+        pass
 
 
-def _primary_behind(file):
-    """Return the primary that a pickle of its own behind the dictionary's tells, None if there is none.
-
-    pickle.load reads the first one only: other readers see a dictionary.
-    """
-    if not file.peek(1):
-        return None
-    description = _Unpickler(file).load()
-    if not isinstance(description, dict) or description.get(MARK) != NODE:
-        return None
-    return _checked_primary(description.get("primary"))
-
-
-def _checked_primary(primary):
-    if not _is_integer(primary) or abs(primary) >= LARGEST_BIN:
-        raise _Refused(f"its primary {_shown(primary)} is no number of a particle")
-    return int(primary)
-
-
-def as_array(entries):
-    """Return the entries of a checked dictionary as a structured array of DTYPE."""
-    rows = np.empty(len(entries), DTYPE)
-    keys, values = np.array(list(entries), np.int64).reshape(-1, 2), list(entries.values())
-    rows["run_number"], rows["event_number"] = keys.T
-    rows["bin"], rows["reconstructed_energy"] = [value[0] for value in values], [value[1] for value in values]
-    return rows
-
-
-def _entries(rows):
-    run, event, index, energy = (rows[name].tolist() for name, *_ in COLUMNS)
-    return dict(zip(zip(run, event, strict=True), zip(index, energy, strict=True), strict=True))
-
-
-def _load_table(path):
-    entries = {}
-    with contextlib.closing(_table_blocks(path)) as blocks:
-        for rows in blocks:
-            block = _entries(rows)
-            if len(block) < len(rows) or not entries.keys().isdisjoint(block.keys()):
-                raise ConfigError(f"{path}: {_twice(entries, rows)} comes twice")
-            entries.update(check(block, path))
-    return entries
-
-
-def _table_blocks(path):
-    """Yield the table of an HDF5 dictionary as structured arrays of at most BLOCK_ROWS rows."""
+@contextlib.contextmanager
+def _open_table(path, image=None):
+    """Open the table of an HDF5 dictionary as a context: of a file, or of its bytes."""
     import tables
 
     from ..hdf5.dataset_files import PlainFile
 
-    with PlainFile(path, "r") as file:
+    with PlainFile(path, image=image) as file:
         table = file.root._f_get_child(NODE) if NODE in file.root else None
         if not isinstance(table, tables.Table):
             raise ConfigError(f"{path}: refused as a bins_cuts_dict: this HDF5 file has no table /{NODE}")
-        missing = [name for name, *_ in COLUMNS if name not in table.colnames]
+        missing = [name for name in DTYPE.names if name not in table.colnames]
         if missing:
             raise ConfigError(f"{path}: refused as a bins_cuts_dict: /{NODE} has no column {', '.join(missing)}")
-        for start in range(0, table.nrows, BLOCK_ROWS):
-            yield table.read(start, start + BLOCK_ROWS)
+        yield table
 
 
-def _primary_of_table(path):
-    """Return the primary that an HDF5 dictionary tells, None if it does not."""
-    from ..hdf5.dataset_files import PlainFile
-
-    with PlainFile(path, "r") as file:
-        attributes = file.root._f_get_child(NODE)._v_attrs
-        return _checked_primary(attributes["primary"]) if "primary" in attributes else None
+def _blocks(table):
+    """Yield a table as structured arrays of at most BLOCK_ROWS rows."""
+    for start in range(0, table.nrows, BLOCK_ROWS):
+        yield table.read(start, start + BLOCK_ROWS)
 
 
-def _twice(entries, rows):
-    """Return the first key of a block that came before."""
-    seen = set()
-    keys = zip(rows["run_number"].tolist(), rows["event_number"].tolist(), strict=True)
-    return next(key for key in keys if key in entries or key in seen or seen.add(key))
-
-
-def check(entries, name="bins_cuts_dict"):
-    """Return the entries of a bins_cuts_dict with built-in types; raise ConfigError for the first wrong one."""
-    if not isinstance(entries, dict):
-        raise ConfigError(f"{name}: a bins_cuts_dict is a dict, this is a {type(entries).__name__}")
-    checked = {}
-    for key, value in entries.items():
-        if not (_is_pair(key) and all(_is_integer(number) and -LARGEST <= number < LARGEST for number in key)):
-            raise ConfigError(f"{name}: key {_shown(key)}: must be (run number, event number)")
-        if not (_is_pair(value) and _is_integer(value[0]) and 0 <= value[0] < LARGEST_BIN):
-            raise ConfigError(f"{name}: {_shown(key)}: {_shown(value)}: must be (bin, reconstructed energy)")
-        if not (_is_real(value[1]) and 0 <= value[1] <= LARGEST_ENERGY):
-            raise ConfigError(
-                f"{name}: {_shown(key)}: energy {_shown(value[1])}: must be a number of TeV, not negative"
-            )
-        checked[int(key[0]), int(key[1])] = (int(value[0]), float(value[1]))
-    return checked
-
-
-def check_bins(entries, bins, name="bins_cuts_dict"):
-    """Raise ConfigError, naming the first wrong entry, unless all bins and energies fit the configured ones.
-
-    entries : dict, checked
-    bins : EnergyBins
-    """
-    rows = as_array(entries)
-    outside = rows["bin"] >= bins.n_bins
-    if outside.any():
-        key, energy_bin, _ = _first_entry(rows, outside)
-        raise ConfigError(
-            f"{name}: {key}: bin {energy_bin} is not among the {bins.n_bins} of [energy_bins], 0 to {bins.n_bins - 1}"
-        )
-    wrong = ~bins.contain(rows["bin"], rows["reconstructed_energy"])
-    if wrong.any():
-        key, energy_bin, energy = _first_entry(rows, wrong)
-        edges = bins.describe(energy_bin)
-        raise ConfigError(
-            f"{name}: {key}: {energy:.6g} TeV is not in bin {energy_bin} of [energy_bins], {edges}; "
-            f"so are {np.count_nonzero(wrong)} of {len(rows)} entries: must be TeV, and in the bins it was made with"
-        )
-
-
-def _first_entry(rows, marked):
-    """Return key, bin and energy of the first row that is marked."""
-    *key, energy_bin, energy = rows[np.argmax(marked)].tolist()
-    return tuple(key), energy_bin, energy
+# -- writing --------------------------------------------------------------------------------------
 
 
 def save(path, entries, file_format="pickle", attributes=None, sources=(), primary=None):
@@ -269,7 +252,7 @@ def save(path, entries, file_format="pickle", attributes=None, sources=(), prima
     ----------
     path : str or Path
         An existing file is replaced once the new one is complete and on disk.
-    entries : dict
+    entries : dict, Dictionary, or rows as :mod:`entries` has them
         {(run number, event number): (bin, reconstructed energy in TeV)}, of built-in types.
     file_format : {"pickle", "hdf5"}
     attributes : dict, optional
@@ -285,21 +268,18 @@ def save(path, entries, file_format="pickle", attributes=None, sources=(), prima
         If it can't be written; what was there before is then as it was.
     """
     path = Path(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    entries = entries.rows() if isinstance(entries, Dictionary) else entries
     try:
-        if file_format == "hdf5":
-            named = {} if primary is None else {"primary": primary, "primary_name": primary_name(primary)}
-            _write_table(part, entries, (attributes or {}) | named, sources)
-            _verify_table(part, entries)
-        else:
-            _write_pickle(part, entries, primary)
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-        part.replace(path)
+        with whole_files.whole(path) as part:
+            if file_format == "hdf5":
+                named = {} if primary is None else {"primary": primary, "primary_name": primary_name(primary)}
+                rows = as_rows(entries)
+                _write_table(part, rows, (attributes or {}) | named, sources)
+                _verify_table(part, rows)
+            else:
+                _write_pickle(part, as_dict(entries), primary)
     except Exception as err:  # PyTables has errors of its own for a full disk
-        raise ConfigError(f"{path}: can't be written: {_reason(err)}") from err
-    finally:
-        part.unlink(missing_ok=True)
+        raise ConfigError(f"{path}: can't be written: {reason(err)}") from err
 
 
 def _write_pickle(path, entries, primary):
@@ -312,7 +292,7 @@ def _write_pickle(path, entries, primary):
             pickle.dump({MARK: NODE, "primary": primary}, file, protocol=4)
 
 
-def _write_table(path, entries, attributes, sources):
+def _write_table(path, rows, attributes, sources):
     import tables
 
     from ..hdf5.dataset_files import FileName
@@ -320,9 +300,8 @@ def _write_table(path, entries, attributes, sources):
     # zlib, which every HDF5 library has
     filters = tables.Filters(complevel=1, complib="zlib", shuffle=True)
     with tables.open_file(FileName(path), "w", filters=filters) as file:
-        table = file.create_table("/", NODE, DTYPE, "Events that pass the cuts", expectedrows=len(entries))
-        for rows in _entry_blocks(entries):
-            table.append(rows)
+        table = file.create_table("/", NODE, DTYPE, "Events that pass the cuts", expectedrows=len(rows))
+        table.append(rows)
         for position, (name, _, unit, description) in enumerate(COLUMNS):
             table.attrs[f"CTAFIELD_{position}_NAME"] = name
             table.attrs[f"CTAFIELD_{position}_DESC"] = description
@@ -338,64 +317,13 @@ def _write_table(path, entries, attributes, sources):
             file.create_array("/", SOURCES_NODE, np.array(names), "Files that the events come from")
 
 
-def _entry_blocks(entries):
-    """Yield a dictionary as structured arrays of at most BLOCK_ROWS rows."""
-    items = ((*key, *value) for key, value in entries.items())
-    while rows := list(itertools.islice(items, BLOCK_ROWS)):
-        yield np.array(rows, dtype=DTYPE)
-
-
-def _verify_table(path, entries):
+def _verify_table(path, rows):
     """Read a table back: PyTables is silent about what HDF5 could not write on closing, as on a full disk."""
+    meant = (rows[start : start + BLOCK_ROWS] for start in range(0, len(rows), BLOCK_ROWS))
     try:
-        with contextlib.closing(_table_blocks(path)) as blocks:
-            pairs = itertools.zip_longest(blocks, _entry_blocks(entries))
-            whole = all(np.array_equal(stored, meant) for stored, meant in pairs)
+        with _open_table(path) as table:
+            whole = all(np.array_equal(*pair) for pair in itertools.zip_longest(_blocks(table), meant))
     except Exception as err:
         raise OSError("not all of it got there; is the disk full?") from err
     if not whole:
         raise OSError("what got there is something else; is the disk full?")
-
-
-def sha256(path):
-    """Return the SHA-256 of a file, hexadecimal."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def sha256_of(entries):
-    """Return the SHA-256 of the entries of a dictionary that is in no file, hexadecimal."""
-    digest = hashlib.sha256()
-    for entry in sorted(entries.items()):
-        digest.update(repr(entry).encode())
-    return digest.hexdigest()
-
-
-def _is_pair(value):
-    return isinstance(value, tuple | list) and len(value) == 2
-
-
-def _is_integer(value):
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
-
-
-def _is_real(value):
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)
-
-
-def _shown(value):
-    try:
-        text = repr(value)
-    except (RecursionError, ValueError):  # too deep, or an integer of more digits than Python prints
-        text = f"a nested {type(value).__name__}"
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _reason(err):
-    """Return what an error says in one line; HDF5's own say it in the last one."""
-    if isinstance(err, MemoryError):
-        return "it asks for more memory than a dictionary of its size takes"
-    lines = [line for line in str(getattr(err, "strerror", None) or err).splitlines() if line.strip()]
-    if type(err).__name__ == "HDF5ExtError":
-        return one_line(lines[-1])
-    return one_line(" ".join(lines)) or type(err).__name__

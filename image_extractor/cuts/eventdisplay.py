@@ -11,6 +11,7 @@ import numpy as np
 
 from ..energy_bins import EnergyBins
 from ..errors import ConfigError, InputError, one_line
+from .entries import DTYPE, first_of_key
 from .preselection import ENERGY, EVENT, RUN, CutFlow, branches_of, preselection_cuts, select
 
 TREE = "data"
@@ -171,8 +172,8 @@ def build(files, settings, progress=None, block_rows=BLOCK_ROWS):
 
     Returns
     -------
-    entries : dict
-        {(run number, event number): (bin, reconstructed energy in TeV)}, built-in ints and floats.
+    rows : structured array of `entries.DTYPE`, (n_entries,)
+        The events that pass, each once, in the order of the files.
     flows : dict
         {file: CutFlow}
 
@@ -183,42 +184,41 @@ def build(files, settings, progress=None, block_rows=BLOCK_ROWS):
     """
     selection, bins = preselection_cuts(settings), EnergyBins(**settings["energy_bins"])
     branches = branches_of(selection)
-    entries, flows, starts = {}, {}, []
+    passing, flows, ends = [np.empty(0, DTYPE)], {}, []
     n_events = count_events(files, branches)
     for path in files:
-        starts.append(len(entries))
         flows[path] = CutFlow(np.zeros(bins.n_bins, dtype=np.int64))
         for block in read_blocks(path, branches, block_rows):
             rows, flow = select(block, selection, bins)
-            flow.repeated = _add(entries, rows, list(flows), starts)
+            passing.append(rows)
             flows[path] += flow
             if progress:
                 progress(flow.read, n_events)
-    return entries, flows
+        ends.append(sum(map(len, passing)))
+    rows = np.concatenate(passing)
+    first = first_of_key(rows)
+    _check_repeated(rows, first, files, ends)
+    repeated = first != np.arange(len(rows))
+    for path, of_file in zip(files, np.split(repeated, ends), strict=False):
+        flows[path].repeated = int(np.count_nonzero(of_file))
+    return rows[~repeated], flows
 
 
-def _add(entries, rows, files, starts):
-    """Add passing events to a dictionary; returns how many were there before with the same values."""
-    keys = list(zip(rows["run_number"].tolist(), rows["event_number"].tolist(), strict=True))
-    values = list(zip(rows["bin"].tolist(), rows["reconstructed_energy"].tolist(), strict=True))
-    new = dict(zip(keys, values, strict=True))
-    if len(new) == len(keys) and entries.keys().isdisjoint(new.keys()):
-        entries.update(new)
-        return 0
-    n_before = len(entries)
-    for key, value in zip(keys, values, strict=True):
-        if entries.setdefault(key, value) != value:
-            first = files[bisect.bisect_right(starts, list(entries).index(key)) - 1]
-            raise _conflict(key, (entries[key], first), (value, files[-1]))
-    return len(keys) - (len(entries) - n_before)
+def _check_repeated(rows, first, files, ends):
+    """Raise InputError if an event comes again with another bin or energy.
 
-
-def _conflict(key, *found):
-    where = " and ".join(f"bin {index}, {energy!r} TeV in {path}" for (index, energy), path in found)
-    return InputError(
-        f"run {key[0]}, event {key[1]} comes twice with different values: {where}; "
-        "runs of different particles share numbers: build one dictionary per particle type"
-    )
-
-
-# -- the command ----------------------------------------------------------------------------------
+    first : int array (n_rows,), the first row with the key of each
+    ends : list of int, the number of rows when each file ends
+    """
+    values = rows[["bin", "reconstructed_energy"]]
+    differ = np.flatnonzero(values != values[first])
+    if len(differ):
+        run, event, *_ = rows[differ[0]].item()
+        where = " and ".join(
+            "bin {}, {!r} TeV in {}".format(*values[row].item(), files[bisect.bisect_right(ends, row)])
+            for row in (first[differ[0]], differ[0])
+        )
+        raise InputError(
+            f"run {run}, event {event} comes twice with different values: {where}; "
+            "runs of different particles share numbers: build one dictionary per particle type"
+        )

@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import config
 from ..energy_bins import EnergyBins
+from .entries import DTYPE
 
 RUN, EVENT, ENERGY, HEIGHT = "runNumber", "eventNumber", "ErecS", "EmissionHeight"
 
@@ -142,9 +143,8 @@ def select(block, cuts, bins):
 
     Returns
     -------
-    rows : dict
-        int64 arrays run_number, event_number and bin, float64 array reconstructed_energy [TeV], all
-        (n_passing,), in the order of the events.
+    rows : structured array of `entries.DTYPE`, (n_passing,)
+        In the order of the events.
     flow : CutFlow
     """
     passing = np.ones(len(block[RUN]), dtype=bool)
@@ -166,12 +166,10 @@ def select(block, cuts, bins):
     flow.bins += np.bincount(index[inside], minlength=bins.n_bins)
     flow.outside = int(np.count_nonzero(~inside))
     flow.no_energy = int(np.count_nonzero(~real))
-    rows = {
-        "run_number": block[RUN][passing][inside].astype(np.int64),
-        "event_number": block[EVENT][passing][inside].astype(np.int64),
-        "bin": index[inside],
-        "reconstructed_energy": energy[inside],
-    }
+    rows = np.empty(np.count_nonzero(inside), DTYPE)
+    columns = block[RUN][passing], block[EVENT][passing], index, energy
+    for name, column in zip(DTYPE.names, columns, strict=True):
+        rows[name] = column[inside]
     return rows, flow
 
 

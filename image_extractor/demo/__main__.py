@@ -6,6 +6,8 @@ import time
 
 from ..errors import ConfigError
 from ..terminal.arguments import Parser, user_path
+from ..terminal.exit_codes import OK, USAGE, code_of
+from ..terminal.interruption import interruptible
 from ..terminal.one_line_errors import one_line_errors
 from .write import SETTINGS, write_demo_file
 
@@ -53,13 +55,14 @@ def main(arguments=None):
         settings = vars(build_parser().parse_args(arguments))
         output = settings.pop("output")
         started = time.monotonic()
-        summary = write_demo_file(output, **settings)
+        with interruptible():
+            summary = write_demo_file(output, **settings)
     except ConfigError as error:
-        return _complain(2, error)
+        return _complain(code_of(error), error)
     except OSError as error:
-        return _complain(2, f"can't write {output}: {error.strerror or error}")
-    except KeyboardInterrupt:
-        return _complain(130, "interrupted; nothing was written")
+        return _complain(USAGE, f"can't write {output}: {error.strerror or error}")
+    except KeyboardInterrupt as interrupt:
+        return _complain(code_of(interrupt), "interrupted; nothing was written")
     images = ", ".join(f"{number} {camera}" for camera, number in summary.images.items())
     seconds = time.monotonic() - started
     text = f"{output}: {summary.events} events of {summary.showers} showers, images: {images}, {seconds:.1f} s\n"
@@ -68,7 +71,7 @@ def main(arguments=None):
 
 def _print(text):
     sys.stdout.write(text)
-    return 0
+    return OK
 
 
 def _complain(code, message):

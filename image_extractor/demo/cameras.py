@@ -18,7 +18,7 @@ SEVENFOLD_ROTATION = np.deg2rad(100.893)  # modules of seven pixels put the came
 
 
 @dataclass(frozen=True)
-class Lattice:
+class PixelFinder:
     """Pixel number by place on a grid of rows and columns, so that light finds its pixel without a search.
 
     index : int array (n_u, n_v), the pixel there or -1; axes : the positions u and v of rows and columns in units
@@ -67,7 +67,7 @@ class Camera:
     module: np.ndarray  # (n_pixels,)
     pixel_shape: int
     pixel_size: float  # flat to flat
-    lattice: Lattice = field(repr=False)
+    lattice: PixelFinder = field(repr=False)
     focal_length: float
     effective_focal_length: float  # with the aberrations of light off the axis
     mirror_area: float  # m2
@@ -131,20 +131,20 @@ class Camera:
 
 
 def _hexagonal_lattice(x, y, vectors):
-    """Lattice of pixels at x, y; vectors : float array (2, 2), lattice vectors as columns, m."""
+    """PixelFinder of pixels at x, y; vectors : float array (2, 2), lattice vectors as columns, m."""
     steps = np.linalg.solve(vectors, np.stack([x - x[0], y - y[0]]))
     u, v = np.rint(steps).astype(int)
     index = np.full((np.ptp(u) + 1, np.ptp(v) + 1), -1)
     index[u - u.min(), v - v.min()] = np.arange(x.size)
     origin = np.array([x[0], y[0]]) + vectors @ [u.min(), v.min()]
-    return Lattice(index, (origin, vectors), hexagonal=True)
+    return PixelFinder(index, (origin, vectors), hexagonal=True)
 
 
 def _square_lattice(x, y):
     axes = tuple(np.unique(np.round(values, 7)) for values in (x, y))
     index = np.full([axis.size for axis in axes], -1)
     index[tuple(np.searchsorted(axis, np.round(v, 7)) for axis, v in zip(axes, (x, y), strict=True))] = range(x.size)
-    return Lattice(index, axes, hexagonal=False)
+    return PixelFinder(index, axes, hexagonal=False)
 
 
 def _outward(n):

@@ -12,6 +12,8 @@ from ..cuts import dictionary
 from ..errors import ConfigError, InputError
 from ..input_files import find_files
 from ..terminal.arguments import Parser, user_path
+from ..terminal.exit_codes import OK, code_of
+from ..terminal.interruption import interruptible
 
 #: Relative error of the energy that a good stereo reconstruction reaches.
 ENERGY_RESOLUTION = 0.15
@@ -84,16 +86,24 @@ def main(arguments=None):
     parser.add_argument("config", metavar="CONFIG", type=user_path, help="configuration file, for its [energy_bins]")
     options = parser.parse_args(arguments)
     try:
-        bins = config.EnergyBins(**config.load(options.config)["energy_bins"])
-        entries, primaries = _made(find_files(options.path), bins)
-        dictionary.save(options.output, entries, primary=primaries.pop() if len(primaries) == 1 else None)
-    except (ConfigError, InputError) as err:
-        sys.stderr.write(f"image_extractor.demo.cuts: {err}\n")
-        return 2 if isinstance(err, ConfigError) else 1
-    counts = np.bincount([energy_bin for energy_bin, _ in entries.values()], minlength=bins.n_bins)
+        with interruptible():
+            entries, n_bins = _write(options)
+    except (ConfigError, InputError, KeyboardInterrupt) as err:
+        message = "interrupted; nothing was written" if isinstance(err, KeyboardInterrupt) else err
+        sys.stderr.write(f"image_extractor.demo.cuts: {message}\n")
+        return code_of(err)
+    counts = np.bincount([energy_bin for energy_bin, _ in entries.values()], minlength=n_bins)
     listed = ", ".join(f"{count} in bin {index}" for index, count in enumerate(counts))
     sys.stdout.write(f"{options.output}: {len(entries)} events, {listed}\n")
-    return 0
+    return OK
+
+
+def _write(options):
+    """Write the dictionary that is asked for; return it and the number of bins."""
+    bins = config.EnergyBins(**config.load(options.config)["energy_bins"])
+    entries, primaries = _made(find_files(options.path), bins)
+    dictionary.save(options.output, entries, primary=primaries.pop() if len(primaries) == 1 else None)
+    return entries, bins.n_bins
 
 
 if __name__ == "__main__":

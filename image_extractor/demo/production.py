@@ -45,7 +45,7 @@ class Array:
     light_area: np.ndarray  # (n_tel,), m2, of the mirror, times the efficiency of the sensors
     focal_length: np.ndarray  # (n_tel,), m
     psf: np.ndarray  # (n_tel,), deg
-    axes: np.ndarray  # (3, 3), see demo_showers.sky_axes
+    axes: np.ndarray  # (3, 3), see showers.sky_axes
 
 
 def make_array(telescopes):
@@ -186,7 +186,7 @@ class Production:
         return (low - 0.01, high + 0.01), (0.0, max(self.settings.scatter, 1.0))
 
     def _images(self, rng, shower, core):
-        """One `demo_readout.Image` per telescope, with or without trigger."""
+        """One `readout.Image` per telescope, with or without trigger."""
         light = [part(rng, shower, core, self.array) for part in (showers.sample_photoelectrons, showers.sample_muons)]
         telescope, x, y, time = (np.concatenate(values) for values in zip(*light, strict=True))
         order = np.argsort(telescope, kind="stable")

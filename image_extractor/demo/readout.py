@@ -71,7 +71,7 @@ def trigger_patch(camera, pixel):
 
 
 @lru_cache
-def _response(camera_name, sample_time, n_samples, pulse_bytes, pulse_step):
+def _response(sample_time, n_samples, pulse_bytes, pulse_step):
     """What a p.e. in each time bin adds to each sample: float array (n_bins, n_samples), rows sum to about 1.
 
     The bins begin so long before the trace that the tails of earlier night-sky light reach into it.
@@ -86,9 +86,7 @@ def _response(camera_name, sample_time, n_samples, pulse_bytes, pulse_step):
 
 def _charge_per_sample(rng, camera, pixel, time):
     """P.e. in every sample, night sky and its mean taken off included: float array (n_pixels, n_samples)."""
-    response, n_before = _response(
-        camera.name, camera.sample_time, camera.n_samples, camera.pulse.tobytes(), camera.pulse_step
-    )
+    response, n_before = _response(camera.sample_time, camera.n_samples, camera.pulse.tobytes(), camera.pulse_step)
     n_bins = response.shape[0]
     weight = np.maximum(rng.normal(1.0, SINGLE_PE_SPREAD, pixel.size), 0.0)
     # Light between two bins is shared by them, which keeps its mean time.

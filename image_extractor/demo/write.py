@@ -5,17 +5,24 @@ python -m image_extractor.demo OUT.simtel.gz --events 100 --primary gamma
 
 import errno
 import gzip
-import os
 import tempfile
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import copyfileobj
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
+from .. import whole_files
 from ..errors import ConfigError
 
+if TYPE_CHECKING:
+    from .production import Summary
+
+Number = TypeVar("Number", int, float)
+
 TELESCOPES = "LST:4,MSTN:6,MSTF:3,SCT:5,SSTC:4"
-SETTINGS = {  # names and defaults of the settings
+SETTINGS: dict[str, Any] = {  # names and defaults of the settings
     "events": 100,
     "telescopes": TELESCOPES,
     "primary": "gamma",
@@ -39,9 +46,9 @@ class Settings:
     """The checked settings of a file, see `write_demo_file`."""
 
     events: int
-    telescopes: dict
+    telescopes: dict[str, int]
     primary: str
-    energy: tuple
+    energy: tuple[float, float]
     spectral_index: float
     run: int
     seed: int
@@ -51,7 +58,7 @@ class Settings:
     scatter: float
 
 
-def write_demo_file(path, **settings):
+def write_demo_file(path: str | Path, **settings: Any) -> "Summary":
     """Write a sim_telarray file of synthetic showers; .gz and .zst are compressed, every other suffix is plain.
 
     The file appears under its name when it is complete, not before. The same settings give the same bytes.
@@ -85,7 +92,7 @@ def write_demo_file(path, **settings):
 
     Returns
     -------
-    demo_production.Summary
+    production.Summary
         Numbers of events, showers and images.
 
     Raises
@@ -108,11 +115,23 @@ def write_demo_file(path, **settings):
         output.write(production.header())
         copyfileobj(events, output, 1 << 20)
         output.write(production.footer())
-    return production.summary
+    summary: Summary = production.summary
+    return summary
 
 
-def check_settings(**settings):
-    """`Settings` from what a user gave; everything that is not given has its default. Raises ConfigError."""
+def check_settings(**settings: Any) -> Settings:
+    """Return checked settings of what a user gave; everything that is not given has its default.
+
+    Parameters
+    ----------
+    **settings
+        As for :func:`write_demo_file`.
+
+    Raises
+    ------
+    ConfigError
+        For a name that is none, or a value that can't be used.
+    """
     unknown = sorted(set(settings) - set(SETTINGS))
     if unknown:
         raise ConfigError(f"unknown setting {unknown[0]!r}; there are: {', '.join(SETTINGS)}")
@@ -140,7 +159,7 @@ def check_settings(**settings):
     )
 
 
-def _number(name, value, kind, low, high):
+def _number(name: str, value: Any, kind: type[Number], low: float, high: float) -> Number:
     try:
         number = kind(value)
         exact = number == float(value)
@@ -152,7 +171,7 @@ def _number(name, value, kind, low, high):
     return number
 
 
-def _energy_range(energy):
+def _energy_range(energy: Any) -> tuple[float, float]:
     low_and_high = energy.split(",") if isinstance(energy, str) else list(energy)
     if len(low_and_high) != 2:
         raise ConfigError(f"energy: {energy!r} is not two energies in TeV, such as 0.05,50")
@@ -162,11 +181,12 @@ def _energy_range(energy):
     return low, high
 
 
-def _telescopes(telescopes):
+def _telescopes(telescopes: Any) -> dict[str, int]:
     from .cameras import CAMERAS
 
+    pairs: Iterable[tuple[str, Any]]
     pairs = telescopes.items() if isinstance(telescopes, dict) else _type_and_number(telescopes)
-    counts = {}
+    counts: dict[str, int] = {}
     for tel_type, number in pairs:
         if tel_type not in CAMERAS:
             raise ConfigError(f"telescopes: type {tel_type!r} is not known; there are: {', '.join(CAMERAS)}")
@@ -178,7 +198,7 @@ def _telescopes(telescopes):
     return counts
 
 
-def _type_and_number(text):
+def _type_and_number(text: object) -> Iterator[tuple[str, str]]:
     for item in str(text).split(","):
         tel_type, colon, number = item.strip().partition(":")
         if not colon:
@@ -187,24 +207,20 @@ def _type_and_number(text):
 
 
 @contextmanager
-def _complete_or_absent(path):
+def _complete_or_absent(path: Path) -> Iterator[IO[bytes]]:
     """A stream to write `path` with, compressed by suffix; it takes its name only after all bytes are on the disk."""
     if path.exists() and not path.is_file():  # never replace a device such as /dev/null
         raise OSError(errno.EINVAL, "is not a regular file", str(path))
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with partial.open("wb") as raw:
-            with _compressor(raw, path.suffix) as output:
-                yield output
-            raw.flush()
-            os.fsync(raw.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with (
+        whole_files.whole(path) as temporary,
+        temporary.open("wb") as raw,
+        _compressor(raw, path.suffix) as output,
+    ):
+        yield output
 
 
 @contextmanager
-def _compressor(raw, suffix):
+def _compressor(raw: IO[bytes], suffix: str) -> Iterator[Any]:
     if suffix == ".gz":  # neither name nor time in the header: same settings, same bytes
         with gzip.GzipFile(filename="", mode="wb", compresslevel=1, fileobj=raw, mtime=0) as stream:
             yield stream

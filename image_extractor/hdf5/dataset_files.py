@@ -6,12 +6,12 @@ import os
 import re
 from pathlib import Path
 
-import numpy as np
 import tables
 
 from ..errors import DamagedDatasetError, DatasetError, one_line
 from ..input_files import why_no_file
 from . import schema
+from .pytables_patches import FileName, NoFileName, PatchedFile
 from .verification import Ledger
 
 #: Bytes of chunks that HDF5 keeps of every table and array of an open file.
@@ -47,57 +47,22 @@ def hdf5_errors(path):
         raise OSError(err.errno, err.strerror, str(path)) from err
 
 
-class _PlainMixin:
-    """Attributes of untrusted files: PyTables would unpickle whatever looks like a pickle, and so run its code."""
+class PlainFile(PatchedFile):
+    """An HDF5 file of which nothing is ever unpickled; with `image` what is read is these bytes, not the file."""
 
-    def _g_list_attr(self, node):
-        are_left_out = isinstance(node._v_file, _RowsFile) and node._v_pathname != "/"
-        return [] if are_left_out else super()._g_list_attr(node)
-
-    def _g_getattr(self, node, name):
-        value = super()._g_getattr(node, name)
-        looks_pickled = isinstance(value, np.bytes_) and value.endswith(b".")
-        return bytes(value) if looks_pickled and isinstance(node._v_file, PlainFile) else value
-
-
-for owner in (tables.Node, tables.node.NotLoggedMixin):  # for the files below alone; others are as ever
-    owner._AttributeSet = type("_PlainAttributeSet", (_PlainMixin, owner._AttributeSet), {})
-
-
-class FileName(str):
-    """A file name that PyTables hands to HDF5 as it is; it would put ? in the place of bytes that are not UTF-8."""
-
-    def encode(self, *_):
-        """Return the bytes that the file system has."""
-        return os.fsencode(str(self))
-
-
-class PlainFile(tables.File):
-    """An HDF5 file of which nothing is ever unpickled."""
-
-    def __init__(self, path, mode="r", **options):
+    def __init__(self, path, mode="r", image=None, **options):
+        name = FileName(path) if image is None else NoFileName(path)
+        if image is not None:
+            options |= {"driver": "H5FD_CORE", "driver_core_image": image, "driver_core_backing_store": 0}
         # PyTables would keep 16 MB of chunks of every array, which are never asked for again
-        try:
-            super().__init__(FileName(path), mode, **({"chunk_cache_size": CHUNK_CACHE_BYTES} | options))
-        except BaseException:
-            self._forget()
-            raise
-
-    def _forget(self):
-        """Let go of a file that was only opened half: PyTables would fail to close it at exit, with a traceback."""
-        if self in tables.file._open_files.handlers:
-            tables.file._open_files.remove(self)
-            for root in self._node_manager.registry.values():
-                vars(root)["_v_isopen"] = False
-            with contextlib.suppress(tables.HDF5ExtError):
-                self._close_file()
+        super().__init__(name, mode, **({"chunk_cache_size": CHUNK_CACHE_BYTES} | options))
 
 
 class _RowsFile(PlainFile):
     """A file of whose attributes only the root's are read: PyTables takes longer for others than to open the nodes."""
 
     def __init__(self, path, mode="r"):
-        super().__init__(path, mode, pytables_sys_attrs=False)
+        super().__init__(path, mode, root_only=True, pytables_sys_attrs=False)
 
 
 class NewFile(PlainFile):

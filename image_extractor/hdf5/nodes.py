@@ -13,7 +13,7 @@ from .dataset_files import NewFile, damage
 from .verification import write_chunks
 
 #: A chunk is what is compressed, and read, at once: so many bytes of a table's rows, but one image. Trainings read
-#: images at random, and chunks of one image are merged as they are. See compression_benchmark.py.
+#: images at random, and chunks of one image are merged as they are. See scripts/benchmarks/compression.py.
 CHUNK_BYTES = 1 << 16
 IMAGES_PER_CHUNK = 1
 

@@ -8,6 +8,7 @@ import numpy as np
 from .. import core_positions
 from ..errors import DatasetError
 from . import schema
+from .image_places import has_image
 
 #: Of a number that an older format does not tell.
 UNKNOWN = -1
@@ -137,8 +138,7 @@ class EventRows:
 
         returns : float array (n, n_tel, 2)
         """
-        has_image = rows["tel_map"] >= 0 if "tel_map" in rows.dtype.names else rows["trig_list"] != 0
-        known = has_image & (runs["tracking_mode"] != UNKNOWN)[:, np.newaxis]
+        known = has_image(rows) & (runs["tracking_mode"] != UNKNOWN)[:, np.newaxis]
         pointing = np.stack([runs["pointing_az"], runs["pointing_alt"]], axis=-1)
         return np.where(known[..., np.newaxis], pointing[:, np.newaxis], np.nan)
 

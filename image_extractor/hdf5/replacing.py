@@ -1,18 +1,14 @@
-"""Files that appear whole or not at all."""
+"""HDF5 files that appear whole or not at all, and are read again before they do."""
 
 import contextlib
-import os
-import uuid
 from pathlib import Path
 
 import tables
 
+from .. import whole_files
 from .dataset_files import NewFile, PlainFile, hdf5_errors, open_file
 from .nodes import set_attributes
 from .verification import incomplete, outline, root_outline, verify, verify_root
-
-#: Suffix of files that are still being written.
-TEMPORARY = ".tmp"
 
 
 @contextlib.contextmanager
@@ -28,35 +24,14 @@ def replacing(path, folder=None):
         If something could not be written. The finished file is read again to be sure of it.
     """
     path = Path(path)
-    # two machines may be at one file, where a worker that was lost lives on; and processes of them have one number
-    unique = f"{uuid.uuid4().hex[:8]}.{os.getpid()}"
-    temporary = Path(folder or path.parent) / f"{path.name}.{unique}{TEMPORARY}"
-    try:
-        with hdf5_errors(path):
-            with NewFile(temporary) as file:
-                ledger = file.ledger
-                yield file
-                file.flush()
-                expected = outline(file)
-            with _written(temporary) as written:
-                verify(written, expected, ledger)
-            put_in_place(temporary, path)
-    finally:
-        remove(temporary)
-
-
-def remove(path):
-    """Remove a temporary file if it is there; one that can't be removed is no reason to fail."""
-    with contextlib.suppress(OSError):
-        path.unlink(missing_ok=True)
-
-
-def put_in_place(finished, path):
-    """Let a finished file take the place of `path`, on the same file system, so that it lasts."""
-    with finished.open("rb") as written:
-        os.fsync(written.fileno())
-    finished.replace(path)
-    sync_folder(path.parent)
+    with hdf5_errors(path), whole_files.whole(path, folder) as temporary:
+        with NewFile(temporary) as file:
+            ledger = file.ledger
+            yield file
+            file.flush()
+            expected = outline(file)
+        with _written(temporary) as written:
+            verify(written, expected, ledger)
 
 
 def change_attributes(path, new, removed=()):
@@ -71,16 +46,6 @@ def change_attributes(path, new, removed=()):
             expected = root_outline(file)
         with _written(path) as written:
             verify_root(written, expected)
-
-
-def sync_folder(folder):
-    """Make a rename last: the folder's entry, too, must reach the disk."""
-    with contextlib.suppress(OSError):  # not every network file system can; the rename itself is still atomic
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _written(path):

@@ -158,9 +158,9 @@ def event_columns(settings, shapes, own_pointing=False):
     if settings["storage_mode"] == "mapped":
         return [*columns, ("tel_map", ("<i4", (n_tel,)), "", TEL_MAP_DESCRIPTION)]
     columns.append(("trig_list", ("<u1", (n_tel,)), "", TRIG_LIST_DESCRIPTION))
-    image = settings["image"]
+    image_settings = settings["image"]
     for tel_id, shape in shapes.items():
-        kind = (np.dtype(image["dtype"]), shape)
+        kind = (np.dtype(image_settings["dtype"]), shape)
         columns.append((image_name(tel_id), kind, "", f"image of telescope {tel_id}, zeros where it has none"))
     return columns
 

@@ -136,7 +136,7 @@ class MappedRows:
         if len(self._chunks) == 1:
             yield slice(0, len(rows)), self._chunks[0], 0
             return
-        for part in runs(rows // self._per_chunk):
+        for part in stretches(rows // self._per_chunk):
             chunk = int(rows[part.start]) // self._per_chunk
             yield part, self._chunks[chunk], chunk * self._per_chunk
 
@@ -160,7 +160,7 @@ class StoredRows:
     def blocks(self, rows):
         """As :meth:`MappedRows.blocks`: rows of the same or of neighbouring chunks are read together."""
         chunks = rows // self._per_chunk
-        for part in runs(np.cumsum(np.diff(chunks, prepend=chunks[:1]) > 1)):
+        for part in stretches(np.cumsum(np.diff(chunks, prepend=chunks[:1]) > 1)):
             start = part.start
             while start < part.stop:
                 first = int(rows[start])
@@ -178,7 +178,7 @@ class StoredRows:
             return self._node.read(first, stop)
 
 
-def runs(values):
+def stretches(values):
     """Yield slices of equal neighbours in an array."""
     edges = np.flatnonzero(np.diff(values)) + 1
     bounds = [0, *edges.tolist(), len(values)] if len(values) else []

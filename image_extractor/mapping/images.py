@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import ConfigError, InputError
+from ..image_scales import scales
 from . import cell_loops, resampling
 from .lattice import TIE, find_lattice
 from .methods import LOSSLESS
@@ -164,11 +165,11 @@ def has_timing(mode):
     return "TIMING" in mode
 
 
-def array_shape(grid, image):
-    """Return the shape of one stored array; `image` is the [image] section of the settings."""
-    size = tuple(cells * image["scale_factor"] for cells in grid.shape)
-    channels = n_channels(image["mode"])
-    return (channels, *size) if image["dim_order"] == "channels_first" else (*size, channels)
+def array_shape(grid, image_settings):
+    """Return the shape of one stored array; `image_settings` are the section [image] of the settings."""
+    size = tuple(cells * image_settings["scale_factor"] for cells in grid.shape)
+    channels = n_channels(image_settings["mode"])
+    return (channels, *size) if image_settings["dim_order"] == "channels_first" else (*size, channels)
 
 
 class PixelCounts(NamedTuple):
@@ -213,7 +214,7 @@ def encode(values, dtype, scale):
     return stored, marks
 
 
-def make_images(charges, peak_times, grid, image):
+def make_images(charges, peak_times, grid, image_settings):
     """Make the stored arrays of one telescope's images.
 
     Parameters
@@ -221,24 +222,25 @@ def make_images(charges, peak_times, grid, image):
     charges, peak_times : float array (n_images, n_pixels)
         Photo-electrons and ns, in the camera's pixel order; peak_times is ignored without TIMING.
     grid : PixelGrid or ResampledGrid
-    image : dict
-        The [image] section of the settings.
+    image_settings : dict
+        The section [image] of the settings.
 
     Returns
     -------
-    images : array (n_images, *array_shape(grid, image))
+    images : array (n_images, *array_shape(grid, image_settings))
     counts : PixelCounts
     """
-    arrays, marks = _stored(charges, grid.arrays, grid, image["dtype"], image["charge_scale"])
+    dtype, per = image_settings["dtype"], scales(image_settings)
+    arrays, marks = _stored(charges, grid.arrays, grid, dtype, per["charge_scale"])
     channels = [arrays]
-    if has_timing(image["mode"]):
-        arrays, of_times = _stored(peak_times, grid.time_arrays, grid, image["dtype"], image["time_scale"])
+    if has_timing(image_settings["mode"]):
+        arrays, of_times = _stored(peak_times, grid.time_arrays, grid, dtype, per["time_scale"])
         of_times[of_times == _MARKS.negative] = _MARKS.negative_time
         channels.append(arrays)
         marks = marks | of_times
-    images = np.zeros((len(charges), *array_shape(grid, image)), image["dtype"])
-    for target, arrays in zip(_channels(images, grid, image), channels, strict=False):
-        target[...] = _widened(arrays, image["scale_factor"])[:, :, np.newaxis]
+    images = np.zeros((len(charges), *array_shape(grid, image_settings)), image_settings["dtype"])
+    for target, arrays in zip(_channels(images, grid, image_settings), channels, strict=False):
+        target[...] = _widened(arrays, image_settings["scale_factor"])[:, :, np.newaxis]
     marks = marks.reshape(len(charges), -1)
     return images, PixelCounts(*(np.count_nonzero(marks & mark, axis=1) for mark in _MARKS))
 
@@ -251,10 +253,10 @@ def _stored(values, lay_out, grid, dtype, scale):
     return encode(lay_out(values), dtype, scale)
 
 
-def _channels(images, grid, image):
+def _channels(images, grid, image_settings):
     """Return views of the channels of stored arrays, (n_images, n_x, scale_factor, scale_factor * n_y) each."""
-    rows = grid.shape[0], image["scale_factor"], grid.shape[1] * image["scale_factor"]
-    if image["dim_order"] == "channels_first":
+    rows = grid.shape[0], image_settings["scale_factor"], grid.shape[1] * image_settings["scale_factor"]
+    if image_settings["dim_order"] == "channels_first":
         return np.moveaxis(images.reshape(len(images), -1, *rows), 1, 0)
     return np.moveaxis(images.reshape(len(images), *rows, -1), -1, 0)
 

@@ -90,7 +90,7 @@ def _parameter(value):
 def _checked(check):
     """Turn the built-in errors of a check into those that configobj's Validator expects."""
 
-    def run(value, *args, **kwargs):
+    def checked(value, *args, **kwargs):
         try:
             return check(value, *args, **kwargs)
         except ValidateError:
@@ -98,7 +98,7 @@ def _checked(check):
         except (TypeError, ValueError, OverflowError) as err:
             raise VdtValueError(value) from err
 
-    return run
+    return checked
 
 
 VALIDATOR = Validator(

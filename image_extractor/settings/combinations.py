@@ -41,12 +41,12 @@ def _impossible_words(settings):
             seen[normalised(word)] = word
 
 
-def _impossible_shapes(image):
+def _impossible_shapes(image_settings):
     """Yield a line for a shape of arrays whose mapping has no choice."""
-    mappings = {image["mapping"], *image["mapping_of"].values()}
-    if image["shape"] != "auto" and mappings.issubset(LOSSLESS):
+    mappings = {image_settings["mapping"], *image_settings["mapping_of"].values()}
+    if image_settings["shape"] != "auto" and mappings.issubset(LOSSLESS):
         yield (
-            f"[image] shape = {image['shape']} with mapping = {image['mapping']}: must be auto, "
+            f"[image] shape = {image_settings['shape']} with mapping = {image_settings['mapping']}: must be auto, "
             "only mappings that resample have a choice"
         )
 

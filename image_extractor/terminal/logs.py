@@ -19,10 +19,15 @@ def print_all_names():
 
 def start_logging(level):
     """Send this package's log lines of `level` and above, and others' warnings, to stderr."""
-    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    log_to_stderr(logging.WARNING)
     logging.getLogger(PACKAGE).setLevel(level)
     if level > logging.DEBUG:
         warnings.filterwarnings("ignore", module="eventio|ctapipe|tables|numpy|numba")
+
+
+def log_to_stderr(level, text="%(levelname)s: %(message)s"):
+    """Send all log lines of `level` and above to stderr, unless the program that calls has seen to that."""
+    logging.basicConfig(format=text, level=level)
 
 
 class noted(logging.Handler):  # noqa: N801 - used as a with statement's verb

@@ -5,32 +5,35 @@ import os
 import sys
 
 from ..errors import ConfigError, DatasetError, InputError, cache_errors, one_line
-
-OK, PROBLEMS, USAGE, INTERRUPTED = 0, 1, 2, 130
+from .exit_codes import OK, code_of
+from .interruption import interruptible
+from .logs import log_to_stderr
 
 
 def one_line_errors(command, *arguments):
     """Run a command and return its exit code; what goes wrong becomes one line on stderr."""
-    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.ERROR)
+    log_to_stderr(logging.ERROR)
     try:
-        with cache_errors():
+        with interruptible(), cache_errors():
             code = command(*arguments)
-        sys.stdout.flush()
+            sys.stdout.flush()
         return code
-    except ConfigError as err:
-        code, message = USAGE, str(err).splitlines()[0]
-    except (DatasetError, InputError) as err:
-        code, message = PROBLEMS, str(err).splitlines()[0]
+    except (ConfigError, DatasetError, InputError) as err:
+        code, message = code_of(err), str(err).splitlines()[0]
     except BrokenPipeError:  # the reader, such as head, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        stop_writing()
         return OK
     except OSError as err:
-        code, message = PROBLEMS, f"{err.filename or 'output'}: {err.strerror or one_line(err)}"
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
-        return INTERRUPTED
+        code, message = code_of(err), f"{err.filename or 'output'}: {err.strerror or one_line(err)}"
+    except KeyboardInterrupt as interrupt:
+        code, message = code_of(interrupt), "interrupted"
     sys.stderr.write(f"{message}\n")
     return code
+
+
+def stop_writing():
+    """Let stdout, which nobody reads any more, go nowhere: Python would complain at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def need_matplotlib():

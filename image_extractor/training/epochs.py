@@ -1,14 +1,18 @@
 """The batches of an epoch: in which order samples are read, and how far ahead."""
 
 import itertools
+from collections.abc import Iterator
 
 import numpy as np
+
+from .sample_reader import SampleReader, Values
+from .sample_types import Batch, Integers
 
 #: Batches whose columns are computed at once: for one batch that takes as long as its images.
 AHEAD = 16
 
 
-def batches(reader, orders):
+def batches(reader: SampleReader, orders: Iterator[Integers]) -> Iterator[Batch]:
     """Yield batches of samples.
 
     reader : SampleReader
@@ -22,13 +26,13 @@ def batches(reader, orders):
             yield reader.batch(numbers, here)
 
 
-def buffered(reader, windows, size, drop_last):
+def buffered(reader: SampleReader, windows: Iterator[Integers], size: int, drop_last: bool) -> Iterator[Batch]:
     """Yield batches of windows that are read as a whole, in file order; what is left goes to the next one.
 
     reader : SampleReader
     windows : iterator of int array, samples in the order in which they shall come
     """
-    left = np.empty(0, np.int64)
+    left: Integers = np.empty(0, np.int64)
     whole, values = reader.stored()  # takes less memory than what it stands for
     for window in windows:
         numbers = np.concatenate([left, window])
@@ -39,7 +43,7 @@ def buffered(reader, windows, size, drop_last):
         yield from _cut(whole or reader, values, left, size)
 
 
-def _cut(reader, values, numbers, size):
+def _cut(reader: SampleReader, values: Values | None, numbers: Integers, size: int) -> Iterator[Batch]:
     if not len(numbers):
         return
     order = np.argsort(numbers)

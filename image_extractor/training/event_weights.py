@@ -13,16 +13,22 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .. import core_positions
 from ..errors import DatasetError
 from ..terminal.text_table import plural
+from .sample_types import Floats, Integers, Records
 
 log = logging.getLogger(__name__)
 
-GAMMA, ELECTRON, PROTON = 0, 1, 101
+GAMMA, PROTON = 0, 101
+
+#: A spectrum: energies [TeV], float array (n,), to fluxes.
+Target = Callable[[Floats], Floats]
 
 
 @dataclass(frozen=True)
@@ -43,8 +49,8 @@ class PowerLaw:
     index: float
     diffuse: bool = False
 
-    def __call__(self, energy):
-        """Return the flux at an energy [TeV]."""
+    def __call__(self, energy: ArrayLike) -> Floats:
+        """Return the flux, 1 / (TeV s m2), per sr if diffuse, at energies [TeV], float or float array (n,)."""
         return self.norm * np.asarray(energy, np.float64) ** self.index
 
 
@@ -55,7 +61,7 @@ CRAB = PowerLaw(2.83e-7, -2.62)
 PROTONS = PowerLaw(9.8e-2, -2.62, diffuse=True)
 
 #: Simple stand-ins of the field for the two classes that most productions have.
-TARGETS = {GAMMA: CRAB, PROTON: PROTONS}
+TARGETS: dict[int, Target] = {GAMMA: CRAB, PROTON: PROTONS}
 
 
 @dataclass(frozen=True)
@@ -77,19 +83,19 @@ class EventWeight:
         Of the column.
     """
 
-    targets: dict | None = None
+    targets: dict[int, Target] | None = None
     time: float = 1.0
     name: str = "event_weight"
 
-    def target(self, primary) -> Callable:
+    def target(self, primary: int) -> Target:
         """Return the target spectrum of a primary; raise DatasetError if there is none."""
-        targets = TARGETS if self.targets is None else self.targets
+        targets: dict[int, Target] = TARGETS if self.targets is None else self.targets
         if primary not in targets:
             known = ", ".join(map(str, targets))
             raise DatasetError(f"column {self.name}: no target spectrum for primary {primary}, only for {known}")
         return targets[primary]
 
-    def check(self, runs):
+    def check(self, runs: Records) -> None:
         """Raise DatasetError if a run's spectrum can't be weighted to its target; warn of numbers that are not sure."""
         written = runs[runs["events_written"] > 0]
         for run in written:
@@ -102,10 +108,10 @@ class EventWeight:
                 n_runs = plural(np.count_nonzero(unknown), "run")
                 log.warning("column %s: %s of an older format: %s", self.name, n_runs, what)
 
-    def _diffuse(self, primary):
-        return getattr(self.target(int(primary)), "diffuse", False)
+    def _diffuse(self, primary: Any) -> bool:
+        return bool(getattr(self.target(int(primary)), "diffuse", False))
 
-    def __call__(self, energy, primary, runs):
+    def __call__(self, energy: Floats, primary: Integers, runs: Records) -> Floats:
         """Return the weight of each event.
 
         energy : float array (n,), true, TeV
@@ -122,7 +128,7 @@ class EventWeight:
         return weights
 
 
-def simulated_flux(energy, runs, diffuse):
+def simulated_flux(energy: ArrayLike, runs: Records, diffuse: bool) -> Floats:
     """Return what runs of one primary simulated, showers / (TeV m2), and per sr if diffuse; runs add up.
 
     energy : float array (n,), TeV
@@ -139,20 +145,23 @@ def simulated_flux(energy, runs, diffuse):
     return total
 
 
-def n_simulated(run):
+def n_simulated(run: np.void) -> float:
     """Return how many showers, each use counted, a run (a row of Run_Table) simulated for the events that it has."""
     from_header = float(run["n_showers"]) * float(run["shower_reuse"])
     return float(run["uses_read"]) if run["uses_read"] > 0 else from_header
 
 
-def _normalised_power(energy, index, low, high):
+def _normalised_power(energy: Floats, index: float, low: float, high: float) -> Floats:
     """Return E^index divided by its integral from low to high [1 / TeV]."""
+    normalised: Floats
     if np.isclose(index, -1):
-        return energy**index / np.log(high / low)
-    return energy**index * (index + 1) / (high ** (index + 1) - low ** (index + 1))
+        normalised = energy**index / np.log(high / low)
+    else:
+        normalised = energy**index * (index + 1) / (high ** (index + 1) - low ** (index + 1))
+    return normalised
 
 
-def _phase_space(run, diffuse):
+def _phase_space(run: np.void, diffuse: bool) -> float:
     """Return scatter area [m2], times the solid angle of the view cone [sr] if diffuse."""
     area = _scatter_area(run)
     name = os.fsdecode(run["file_name"])
@@ -161,7 +170,7 @@ def _phase_space(run, diffuse):
     if not diffuse:
         return area
     inner, outer = np.radians([float(run["min_viewcone_radius"]), float(run["max_viewcone_radius"])])
-    solid_angle = 2 * np.pi * (np.cos(inner) - np.cos(outer))
+    solid_angle: float = 2 * np.pi * (np.cos(inner) - np.cos(outer))
     if solid_angle <= 0:
         raise DatasetError(
             f"run {run['run_number']} of {name}: no view cone, so it can't be weighted to a diffuse spectrum"
@@ -169,7 +178,7 @@ def _phase_space(run, diffuse):
     return area * solid_angle
 
 
-def _scatter_area(run):
+def _scatter_area(run: np.void) -> float:
     """Return the area in which cores of a run were drawn [m2]."""
     first, second = float(run["min_scatter_range"]), float(run["max_scatter_range"])
     mode = int(run["core_pos_mode"])

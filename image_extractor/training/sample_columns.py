@@ -1,11 +1,15 @@
 """The columns that a sample can have: labels and truth, computed for whole batches."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import MissingNameError
 from ..hdf5 import schema
+from . import sample_types
 from .event_weights import GAMMA, EventWeight
 
 DEFAULT = ("obs_id", "event_id", "tel_id", "primary", "log10_energy", "core", "direction", "impact")
@@ -25,17 +29,21 @@ class Rows:
     class_weights : {primary: weight}
     """
 
-    events: np.ndarray
-    tels: np.ndarray
-    runs: np.ndarray
-    class_weights: dict = field(default_factory=dict)
+    events: sample_types.Records
+    tels: sample_types.Records
+    runs: sample_types.Records
+    class_weights: dict[int, float] = field(default_factory=dict)
 
 
-def _stacked(table, *names):
+#: What computes a column of a batch.
+Column = Callable[[Rows], NDArray[Any]]
+
+
+def _stacked(table: sample_types.Records, *names: str) -> NDArray[Any]:
     return np.stack([table[name] for name in names], axis=-1)
 
 
-def impact_distance(rows):
+def impact_distance(rows: Rows) -> sample_types.Floats:
     """Return the distance [m] of each telescope from the axis of its shower, which hits the ground z = 0 at the core.
 
     x is north, y west, azimuth turns from north to east; float array (n,) or (n, n_tel).
@@ -47,17 +55,22 @@ def impact_distance(rows):
     y = rows.tels["tel_y"].astype(np.float64) - events["core_y"]
     z = rows.tels["tel_z"].astype(np.float64)
     on_axis = x * along[0] + y * along[1] + z * along[2]
-    return np.sqrt(np.maximum(x**2 + y**2 + z**2 - on_axis**2, 0)).astype(np.float32)
+    distance: sample_types.Floats = np.sqrt(np.maximum(x**2 + y**2 + z**2 - on_axis**2, 0)).astype(np.float32)
+    return distance
 
 
-def _class_weight(rows):
+def _class_weight(rows: Rows) -> sample_types.Floats:
     primaries = np.array(sorted(rows.class_weights), dtype=np.int64)
     weights = np.array([rows.class_weights[primary] for primary in primaries.tolist()], np.float32)
     return weights[np.searchsorted(primaries, rows.events["gamma_hadron_label"])]
 
 
+def _of_events(name: str) -> Column:
+    return lambda rows: rows.events[name]
+
+
 #: {name: function of Rows}; the scalar columns of Events have their own names too.
-COLUMNS = {
+COLUMNS: dict[str, Column] = {
     "obs_id": lambda rows: rows.events["run_number"],
     "event_id": lambda rows: rows.events["event_number"],
     "tel_id": lambda rows: rows.tels["tel_id"],
@@ -71,11 +84,11 @@ COLUMNS = {
     "direction": lambda rows: _stacked(rows.events, "alt", "az"),
     "impact": impact_distance,
     "class_weight": _class_weight,
-    **{name: (lambda rows, name=name: rows.events[name]) for name, *_ in schema.EVENT_COLUMNS},
+    **{name: _of_events(name) for name, *_ in schema.EVENT_COLUMNS},
 }
 
 
-def check(columns, path):
+def check(columns: str | EventWeight | Iterable[str | EventWeight], path: str) -> tuple[str | EventWeight, ...]:
     """Return columns, given by names or as EventWeight, one or several, as a tuple.
 
     Raises
@@ -90,30 +103,31 @@ def check(columns, path):
     return given
 
 
-def functions(columns):
+def functions(columns: Iterable[str | EventWeight]) -> dict[str, Column]:
     """Return {name: function of Rows} of columns that were checked."""
-    found = {}
+    found: dict[str, Column] = {}
     for column in columns:
         weight = event_weight(column)
-        found[weight.name if weight else column] = _weight_column(weight) if weight else COLUMNS[column]
+        name = weight.name if weight else str(column)
+        found[name] = _weight_column(weight) if weight else COLUMNS[name]
     return found
 
 
-def event_weight(column):
+def event_weight(column: str | EventWeight) -> EventWeight | None:
     """Return the EventWeight that an entry of `columns` stands for, or None."""
     if isinstance(column, EventWeight):
         return column
     return EventWeight() if column == EventWeight.name else None
 
 
-def _weight_column(weight):
-    def column(rows):
+def _weight_column(weight: EventWeight) -> Column:
+    def column(rows: Rows) -> sample_types.Floats:
         return weight(rows.events["mc_energy"], rows.events["gamma_hadron_label"], rows.runs)
 
     return column
 
 
-def class_weights(primaries):
+def class_weights(primaries: sample_types.Integers) -> dict[int, float]:
     """Return {primary: weight} that give every class the same sum: n / (n_classes * n_of_class), mean 1.
 
     The balanced heuristic after King & Zeng 2001, Political Analysis 9, 137.

@@ -1,23 +1,32 @@
 """Which samples a dataset has: events and images of chosen tables, telescopes and energy bins, by row numbers."""
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import tables
 
 from ..errors import DatasetError, MissingNameError
 from ..hdf5 import dataset_files, nodes, older_formats, schema
+from ..hdf5.image_places import image_rows
+from ..hdf5.stored_rows import OpenFiles
 from ..telescopes import TYPES, normalised
-from .stored_images import image_shape
+from .sample_types import Integers, Records
 
 #: Attributes of images that must agree among the files of one dataset.
 COMMON = ("image_mode", "mapping", "scale_factor")
+
+#: How telescopes and energy bins are chosen: by numbers or names, one or several.
+Telescopes = int | str | Iterable[int | str]
+Bins = int | str | Iterable[int | str]
 
 #: Scalar columns of Events that are kept in memory: 64 bytes an event; run_index is the row of all files' runs.
 LABELS = [(name, kind) for name, kind, *_ in schema.EVENT_COLUMNS] + [("energy_bin", "<i4")]
 
 
 @dataclass
-class Source:
+class SampleSource:
     """The Events table of one energy bin of one file.
 
     Attributes
@@ -26,10 +35,8 @@ class Source:
         File, path of the group in it, name of the table.
     tel_ids : list of int
         The chosen telescopes.
-    positions : int array
+    positions : int array (n_tel,)
         Their rows in Tel_Table.
-    first_tel : int
-        The first of them among the telescopes of the dataset.
     energy_bin : int
         -1 where the table holds all bins.
     mapped : bool
@@ -38,28 +45,28 @@ class Source:
         Of the images: dtype, dim_order, scales, ...
     runs : structured array
         Run_Table of the file.
-    first_run : int
-        The first of them among the runs of the dataset.
+    first_tel, first_run : int
+        The first of the telescopes and runs among those of the dataset.
     """
 
     path: str
     group: str
     table: str
-    tel_ids: list
-    positions: np.ndarray
-    first_tel: int
+    tel_ids: list[int]
+    positions: Integers
     energy_bin: int
     mapped: bool
-    attributes: dict
-    runs: np.ndarray = None
+    attributes: dict[str, Any]
+    runs: Records
+    first_tel: int = 0
     first_run: int = 0
 
     @property
-    def table_path(self):
+    def table_path(self) -> str:
         """Path of the Events table in the file."""
         return f"{self.group.rstrip('/')}/{self.table}"
 
-    def image_path(self, tel_id):
+    def image_path(self, tel_id: int) -> str:
         """Path of a telescope's image array in the file (`mapped` storage)."""
         return f"{self.group.rstrip('/')}/{schema.image_name(tel_id)}"
 
@@ -70,7 +77,7 @@ class SampleIndex:
 
     Attributes
     ----------
-    sources : list of Source
+    sources : list of SampleSource
     telescopes : structured array
         Rows of Tel_Table of the chosen telescopes, file after file.
     runs : structured array
@@ -79,68 +86,74 @@ class SampleIndex:
         LABELS of all events of the tables.
     source, event : int array (n_samples,)
         Row in `sources` and `events`.
-    tel : int array (n_samples,), None in the event view
-        Row in `telescopes`.
+    tel : int array (n_samples,)
+        Row in `telescopes`; 0 in the event view.
     row : int array (n_samples,), or (n_samples, n_tel) in the event view
         Row of the image in its array or table, -1 where a telescope has none.
     """
 
-    sources: list = field(default_factory=list)
-    telescopes: np.ndarray = None
-    runs: np.ndarray = None
-    events: np.ndarray = None
-    source: np.ndarray = None
-    event: np.ndarray = None
-    tel: np.ndarray = None
-    row: np.ndarray = None
+    sources: list[SampleSource]
+    telescopes: Records
+    runs: Records
+    events: Records
+    source: Integers
+    event: Integers
+    tel: Integers
+    row: Integers
 
-    def select(self, numbers):
+    def select(self, numbers: Integers) -> "SampleIndex":
         """Return an index of some of the samples."""
         chosen = {name: getattr(self, name)[numbers] for name in ("source", "event", "tel", "row")}
         return replace(self, **chosen)
 
-    def primaries(self):
+    def primaries(self) -> Integers:
         """Return the primary of each sample, int array (n_samples,)."""
-        return self.events["gamma_hadron_label"][self.event]
+        primaries: Integers = self.events["gamma_hadron_label"][self.event]
+        return primaries
 
 
-def build(files, paths, table, view, telescopes, bins):
+def build(
+    files: OpenFiles, paths: Sequence[str], table: str, view: str, telescopes: Telescopes | None, bins: Bins | None
+) -> SampleIndex:
     """Return the SampleIndex of several files; arguments as those of ImageDataset.
 
     files : OpenFiles
     """
-    index, telescope_rows, runs = SampleIndex(), [], []
+    sources: list[SampleSource] = []
+    telescope_rows: list[Records] = []
+    runs: list[Records] = []
     for path in paths:
         with dataset_files.open_dataset(path) as file:
             with dataset_files.damage(path):
                 tel_table = older_formats.tel_table(file.root[schema.TEL_TABLE][:])
                 run_table = older_formats.run_table(file.root[schema.RUN_TABLE][:])
             chosen = choose_telescopes(tel_table, telescopes, path)
-            found = _sources(file, path, table, tel_table, chosen, sum(map(len, telescope_rows)), bins)
-            index.sources += [replace(one, runs=run_table, first_run=sum(map(len, runs))) for one in found]
+            found = _sources(file, path, table, tel_table, chosen, run_table, bins)
+            first_tel, first_run = sum(map(len, telescope_rows)), sum(map(len, runs))
+            sources += [replace(one, first_tel=first_tel, first_run=first_run) for one in found]
         telescope_rows.append(tel_table[chosen])
         runs.append(run_table)
-    index.telescopes, index.runs = np.concatenate(telescope_rows), np.concatenate(runs)
-    _check_agreement(index.sources)
+    _check_agreement(sources)
     if view == "event":
         _check_same_telescopes(paths, telescope_rows)
-    parts, events, n_events = [], [], 0
-    for number, source in enumerate(index.sources):
+    parts: list[list[Integers]] = []
+    events: list[Records] = []
+    n_events = 0
+    for number, source in enumerate(sources):
         with dataset_files.damage(source.path):
             labels, *samples = _read(files, source, view, bins)
         samples[0] += n_events
         parts.append([np.full(len(samples[0]), number, np.int32), *samples])
         events.append(labels)
         n_events += len(labels)
-    index.events = np.concatenate(events)
-    index.source, index.event, index.tel, index.row = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return index
+    columns = [np.concatenate(part) for part in zip(*parts, strict=True)]
+    return SampleIndex(sources, np.concatenate(telescope_rows), np.concatenate(runs), np.concatenate(events), *columns)
 
 
 # -- what is chosen ----------------------------------------------------------------------------------
 
 
-def choose_telescopes(tel_table, telescopes, path):
+def choose_telescopes(tel_table: Records, telescopes: Telescopes | None, path: str) -> Integers:
     """Return the rows of Tel_Table that are chosen by ids, types, cameras or optics.
 
     telescopes : None for all, or an id, a word such as 'LST' or 'LST+NectarCam', or several of these
@@ -168,8 +181,16 @@ def choose_telescopes(tel_table, telescopes, path):
     return np.flatnonzero(chosen)
 
 
-def _sources(file, path, table, tel_table, chosen, first_tel, bins):
-    """Return the Sources of one open file."""
+def _sources(
+    file: tables.File,
+    path: str,
+    table: str,
+    tel_table: Records,
+    chosen: Integers,
+    run_table: Records,
+    bins: Bins | None,
+) -> list[SampleSource]:
+    """Return the SampleSources of one open file."""
     tel_ids = tel_table["tel_id"][chosen].tolist()
     sources = []
     for group in _groups(file, path, bins):
@@ -184,20 +205,20 @@ def _sources(file, path, table, tel_table, chosen, first_tel, bins):
         image["shape"] = _common_shape(path, tel_table[chosen], shapes)
         energy_bin = int(name[1:]) if name else -1
         sources.append(
-            Source(path, group._v_pathname, node._v_name, tel_ids, chosen, first_tel, energy_bin, mapped, image)
+            SampleSource(path, group._v_pathname, node._v_name, tel_ids, chosen, energy_bin, mapped, image, run_table)
         )
     return sources
 
 
-def _mapping(file, tel_rows):
+def _mapping(file: tables.File, tel_rows: Records) -> str:
     """Return the mapping of the cameras of some telescopes; several are joined by +."""
     cameras = file.root[schema.CAMERAS]
     names = np.unique(tel_rows["camera"]).astype("U").tolist()
     return "+".join(sorted({str(cameras._f_get_child(name)._v_attrs["mapping"]) for name in names}))
 
 
-def _groups(file, path, bins):
-    groups = nodes.events_groups(file)
+def _groups(file: tables.File, path: str, bins: Bins | None) -> list[tables.Group]:
+    groups: list[tables.Group] = nodes.events_groups(file)
     if bins is None:
         return groups
     names = [group._v_name for group in groups] if groups[0]._v_depth else _label_names(file)
@@ -208,17 +229,17 @@ def _groups(file, path, bins):
     return [group for group in groups if not group._v_depth or group._v_name in wanted]
 
 
-def bin_names(bins):
+def bin_names(bins: Bins) -> list[str]:
     """Return the names E0, E1, ... of bins given as numbers or names, one or several."""
-    given = [bins] if isinstance(bins, str | int | np.integer) else bins
+    given = [bins] if isinstance(bins, str | int | np.integer) else list(bins)
     return [item if isinstance(item, str) else f"E{item}" for item in given]
 
 
-def _label_names(file):
+def _label_names(file: tables.File) -> list[str]:
     return [f"E{label}" for label in range(len(file.root._v_attrs["energy_bin_edges"]) - 1)]
 
 
-def _events_table(group, table, path):
+def _events_table(group: tables.Group, table: str, path: str) -> tables.Table:
     tables = nodes.events_tables(group)
     prefix = f"{schema.EVENTS}_"
     name = table if table == schema.EVENTS or str(table).startswith(prefix) else f"{prefix}{table}"
@@ -227,12 +248,14 @@ def _events_table(group, table, path):
     return tables[name]
 
 
-def _image_node_shapes(group, node, tel_ids, mapped):
+def _image_node_shapes(
+    group: tables.Group, node: tables.Table, tel_ids: Sequence[int], mapped: bool
+) -> list[tuple[int, ...]]:
     names = [schema.image_name(tel_id) for tel_id in tel_ids]
     return [group._f_get_child(name).shape[1:] if mapped else node.dtype[name].shape for name in names]
 
 
-def _common_shape(path, tel_rows, shapes):
+def _common_shape(path: str, tel_rows: Records, shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
     """Return the stored shape of all images; raise DatasetError if there are several."""
     if len(set(shapes)) > 1:
         by_camera = {row["camera"].decode(): shape for row, shape in zip(tel_rows, shapes, strict=True)}
@@ -241,7 +264,13 @@ def _common_shape(path, tel_rows, shapes):
     return shapes[0]
 
 
-def _check_agreement(sources):
+def image_shape(attributes: dict[str, Any]) -> tuple[int, ...]:
+    """Return the shape (x, y, channel) of images, whatever the order in which they are stored."""
+    shape = tuple(map(int, attributes["shape"]))
+    return (*shape[1:], shape[0]) if attributes["dim_order"] == "channels_first" else shape
+
+
+def _check_agreement(sources: Sequence[SampleSource]) -> None:
     first = sources[0]
     for source in sources[1:]:
         for key in COMMON:
@@ -253,7 +282,7 @@ def _check_agreement(sources):
             raise DatasetError(f"{source.path}: images of {new} cells and channels, those of {first.path} have {old}")
 
 
-def _check_same_telescopes(paths, telescope_rows):
+def _check_same_telescopes(paths: Sequence[str], telescope_rows: Sequence[Records]) -> None:
     for path, rows in zip(paths, telescope_rows, strict=True):
         if rows["tel_id"].tolist() != telescope_rows[0]["tel_id"].tolist():
             raise DatasetError(f"{path}: other telescopes than {paths[0]}: choose telescopes that both have")
@@ -262,31 +291,31 @@ def _check_same_telescopes(paths, telescope_rows):
 # -- reading -----------------------------------------------------------------------------------------
 
 
-def _read(files, source, view, bins):
+def _read(
+    files: OpenFiles, source: SampleSource, view: str, bins: Bins | None
+) -> tuple[Records, Integers, Integers, Integers]:
     """Return labels of all events of a source, and event, telescope and image row of its samples."""
     table = files.rows(source.path, source.table_path)
-    labels = np.zeros(table.n_rows, LABELS)
+    labels: Records = np.zeros(table.n_rows, LABELS)
     finder = _finder(files, source, view)
     recon = schema.RECON_LABEL[0]
     wanted = None if bins is None else [int(name[1:]) for name in bin_names(bins)]
     for first, block in table.all_blocks():
         rows = labels[first : first + len(block)]
-        for name in rows.dtype.names:
+        for name in rows.dtype.names or ():
             if name in block.dtype.names:
                 rows[name] = block[name]
         run = older_formats.run_index(block, source.runs)
         rows["run_index"] = np.where(run >= 0, run + source.first_run, older_formats.UNKNOWN)
         rows["energy_bin"] = block[recon] if recon in block.dtype.names else source.energy_bin
-        has = block["tel_map" if source.mapped else "trig_list"][:, source.positions].astype(np.int32)
-        if not source.mapped:  # the image is in the row itself
-            has = np.where(has > 0, np.arange(first, first + len(block), dtype=np.int32)[:, None], -1)
+        has = image_rows(block, first, source.positions)
         if wanted is not None and source.energy_bin < 0:
             has[~np.isin(rows["energy_bin"], wanted)] = -1
         finder.add(first, has)
     return labels, *finder.samples()
 
 
-def _finder(files, source, view):
+def _finder(files: OpenFiles, source: SampleSource, view: str) -> "_EventSamples | _RowSamples | _ArraySamples":
     if view == "event":
         return _EventSamples(len(source.tel_ids))
     if source.mapped:
@@ -298,15 +327,16 @@ def _finder(files, source, view):
 class _EventSamples:
     """Samples of the event view: every event with an image, in the order of the table."""
 
-    def __init__(self, n_tel):
-        self._events, self._rows = [np.empty(0, np.int32)], [np.empty((0, n_tel), np.int32)]
+    def __init__(self, n_tel: int) -> None:
+        self._events: list[Integers] = [np.empty(0, np.int32)]
+        self._rows: list[Integers] = [np.empty((0, n_tel), np.int32)]
 
-    def add(self, first, rows):
+    def add(self, first: int, rows: Integers) -> None:
         kept = np.flatnonzero((rows >= 0).any(axis=1))
         self._events.append((first + kept).astype(np.int32))
         self._rows.append(rows[kept])
 
-    def samples(self):
+    def samples(self) -> tuple[Integers, Integers, Integers]:
         events = np.concatenate(self._events)
         return events, np.zeros(len(events), np.int32), np.concatenate(self._rows)
 
@@ -314,16 +344,17 @@ class _EventSamples:
 class _RowSamples:
     """Samples of the telescope view in `all` storage: row after row, telescope after telescope."""
 
-    def __init__(self, first_tel):
+    def __init__(self, first_tel: int) -> None:
         self._first_tel = first_tel
-        self._events, self._tels = [np.empty(0, np.int32)], [np.empty(0, np.int32)]
+        self._events: list[Integers] = [np.empty(0, np.int32)]
+        self._tels: list[Integers] = [np.empty(0, np.int32)]
 
-    def add(self, first, rows):
+    def add(self, first: int, rows: Integers) -> None:
         event, tel = np.nonzero(rows >= 0)
         self._events.append((first + event).astype(np.int32))
         self._tels.append((self._first_tel + tel).astype(np.int32))
 
-    def samples(self):
+    def samples(self) -> tuple[Integers, Integers, Integers]:
         events = np.concatenate(self._events)
         return events, np.concatenate(self._tels), events.copy()
 
@@ -331,16 +362,16 @@ class _RowSamples:
 class _ArraySamples:
     """Samples of the telescope view in `mapped` storage: array after array, in the order of the images in it."""
 
-    def __init__(self, n_rows, first_tel):
+    def __init__(self, n_rows: Sequence[int], first_tel: int) -> None:
         self._first_tel = first_tel
-        self._event_of = [np.full(n, -1, np.int32) for n in n_rows]
+        self._event_of: list[Integers] = [np.full(n, -1, np.int32) for n in n_rows]
 
-    def add(self, first, rows):
+    def add(self, first: int, rows: Integers) -> None:
         for event_of, images in zip(self._event_of, rows.T, strict=True):
             events = np.flatnonzero(images >= 0)
             event_of[images[events]] = first + events
 
-    def samples(self):
+    def samples(self) -> tuple[Integers, Integers, Integers]:
         rows = [np.flatnonzero(event_of >= 0).astype(np.int32) for event_of in self._event_of]
         events = [event_of[row] for event_of, row in zip(self._event_of, rows, strict=True)]
         tels = [np.full(len(row), self._first_tel + tel, np.int32) for tel, row in enumerate(rows)]

@@ -1,11 +1,20 @@
 """Samples into batches: their images and columns, by sample numbers."""
 
 import copy
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..hdf5.stored_rows import runs
+from ..hdf5.stored_rows import OpenFiles, stretches
 from . import sample_columns, stored_images
+from .event_weights import EventWeight
+from .sample_index import SampleIndex
+from .sample_types import Batch, Integers
+
+#: Turns images as they are stored into values.
+Values = Callable[[NDArray[Any]], NDArray[Any]]
 
 
 class SampleReader:
@@ -25,33 +34,39 @@ class SampleReader:
     index : SampleIndex
     """
 
-    def __init__(self, files, index, conversions, columns):
+    def __init__(
+        self,
+        files: OpenFiles,
+        index: SampleIndex,
+        conversions: Sequence[stored_images.Conversion],
+        columns: Sequence[str | EventWeight],
+    ) -> None:
         self._files, self.index, self._conversions, self._columns = files, index, conversions, columns
         self._by_event = index.row.ndim == 2
         self._one_scale = all(conversion.agrees(conversions[0]) for conversion in conversions)
         self._pool = stored_images.BufferPool()
         self._set_up_columns()
 
-    def _set_up_columns(self):
-        self._class_weights = None
+    def _set_up_columns(self) -> None:
+        self._class_weights: dict[int, float] | None = None
         self._functions = sample_columns.functions(self._columns)
         if self._by_event:
             self._functions = {"tel_position": sample_columns.COLUMNS["tel_position"]} | self._functions
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_functions"}
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._set_up_columns()
 
-    def select(self, numbers):
+    def select(self, numbers: Integers) -> "SampleReader":
         """Return a reader of some of the samples, in that order."""
         part = copy.copy(self)
         part.index, part._class_weights = self.index.select(numbers), None
         return part
 
-    def stored(self):
+    def stored(self) -> "tuple[SampleReader, Values] | tuple[None, None]":
         """Return (a reader of the numbers as they are stored, a function that turns such images into values).
 
         None, None where files store different numbers for the same values.
@@ -63,23 +78,24 @@ class SampleReader:
         reader._pool = stored_images.BufferPool(kept=1, largest=None)
         return reader, self._values
 
-    def _values(self, stored):
+    def _values(self, stored: NDArray[Any]) -> NDArray[Any]:
         images = self._pool.empty(stored.shape, self._conversions[0].dtype)
         self._conversions[0].convert(images, stored)
         return images
 
     # -- columns ---------------------------------------------------------------------------------------
 
-    def class_weights(self):
+    def class_weights(self) -> dict[int, float]:
         """Return {primary: weight} of the samples."""
         if self._class_weights is None:
             self._class_weights = sample_columns.class_weights(self.index.primaries())
         return self._class_weights
 
-    def columns(self, numbers, functions=None):
+    def columns(self, numbers: Integers, functions: dict[str, sample_columns.Column] | None = None) -> Batch:
         """Return {name: array (n, ...)} of samples; `functions` as of :func:`sample_columns.functions`."""
         functions = self._functions if functions is None else functions
         index = self.index
+        tels: Integers
         if self._by_event:
             first = np.array([source.first_tel for source in index.sources])
             tels = first[index.source[numbers]][:, None] + np.arange(index.row.shape[1])
@@ -92,14 +108,14 @@ class SampleReader:
 
     # -- images ----------------------------------------------------------------------------------------
 
-    def batch(self, numbers, columns=None):
+    def batch(self, numbers: Integers, columns: Batch | None = None) -> Batch:
         """Return a batch, a dict; `columns` are those of the samples where they are known already."""
-        batch = {"image": self._images(numbers)}
+        batch: Batch = {"image": self._images(numbers)}
         if self._by_event:
             batch["mask"] = self.index.row[numbers] >= 0
         return batch | (self.columns(numbers) if columns is None else columns)
 
-    def _images(self, numbers):
+    def _images(self, numbers: Integers) -> NDArray[Any]:
         index, first = self.index, self._conversions[0]
         shape = first.shape
         sources, rows = index.source[numbers], index.row[numbers]
@@ -115,7 +131,9 @@ class SampleReader:
         self._read(flat, sample * rows.shape[1] + tel, sources, first_tel[sources] + tel, rows[sample, tel])
         return images
 
-    def _read(self, images, positions, sources, tels, rows):
+    def _read(
+        self, images: NDArray[Any], positions: Integers, sources: Integers, tels: Integers, rows: Integers
+    ) -> None:
         """Read images[positions[i]]: source by source, each in the order of its file."""
         for number in np.unique(sources).tolist() if len(self.index.sources) > 1 else [0]:
             chosen = np.flatnonzero(sources == number)
@@ -129,6 +147,6 @@ class SampleReader:
             self._conversions[0].undo_scales(images)
 
     @staticmethod
-    def _undo_scales(conversion, images, positions):
-        for run in runs(positions - np.arange(len(positions))):
-            conversion.undo_scales(images[positions[run.start] : positions[run.stop - 1] + 1])
+    def _undo_scales(conversion: stored_images.Conversion, images: NDArray[Any], positions: Integers) -> None:
+        for stretch in stretches(positions - np.arange(len(positions))):
+            conversion.undo_scales(images[positions[stretch.start] : positions[stretch.stop - 1] + 1])

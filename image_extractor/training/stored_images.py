@@ -3,12 +3,21 @@
 import copy
 import itertools
 import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike, NDArray
 
 from ..errors import DatasetError, MissingNameError
 from ..hdf5 import schema
-from ..hdf5.stored_rows import runs
+from ..hdf5.stored_rows import OpenFiles, stretches
+from ..image_scales import scales
+from .sample_index import SampleSource, image_shape
+from .sample_types import Floats, Integers
+
+#: How channels are chosen: by numbers or names, one or several.
+Channels = int | str | Iterable[int | str]
 
 #: Buffers that are kept for the next batches, and bytes of the largest of them.
 BUFFERS_KEPT, LARGEST_KEPT = 8, 1 << 26
@@ -20,13 +29,14 @@ class BufferPool:
     Fresh memory must be paged in, which costs more than filling it with images.
     """
 
-    def __init__(self, kept=BUFFERS_KEPT, largest=LARGEST_KEPT):
-        self._buffers, self._kept, self._largest = [], kept, largest
+    def __init__(self, kept: int = BUFFERS_KEPT, largest: int | None = LARGEST_KEPT) -> None:
+        self._buffers: list[NDArray[np.uint8]] = []
+        self._kept, self._largest = kept, largest
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_buffers": []}
 
-    def empty(self, shape, dtype):
+    def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         """Return an array as numpy.empty does."""
         dtype = np.dtype(dtype)
         size = int(np.prod(shape)) * dtype.itemsize
@@ -34,7 +44,7 @@ class BufferPool:
         buffer = self._buffer(size) if keep else np.empty(size, np.uint8)
         return buffer[:size].view(dtype).reshape(shape)
 
-    def _buffer(self, size):
+    def _buffer(self, size: int) -> NDArray[np.uint8]:
         for place in range(len(self._buffers)):
             # the list and the argument: arrays on a buffer hold further references to it
             fits = size <= self._buffers[place].nbytes <= 2 * size
@@ -70,17 +80,19 @@ class Conversion:
     value = stored / scale, divided in `dtype` where stored numbers and scale fit it exactly, else in float64.
     """
 
-    def __init__(self, attributes, channels, dtype):
+    def __init__(self, attributes: dict[str, Any], channels: list[int], dtype: np.dtype[Any] | None) -> None:
         self._scales = channel_scales(attributes)[channels]
-        channels = _as_slice(channels)
+        chosen = _as_slice(channels)
         self._first = attributes["dim_order"] == "channels_first"
         # a slice of a memory map is a view of it, a list would read all of it
-        self._slice, self._list = (channels, None) if isinstance(channels, slice) else (slice(None), channels)
+        self._slice = chosen if isinstance(chosen, slice) else slice(None)
+        self._list = None if isinstance(chosen, slice) else chosen
         stored = np.dtype(attributes["dtype"])
         self.stored = stored, tuple(self._scales.tolist())
         self.shape = (*image_shape(attributes)[:-1], len(self._scales))
         self.dtype = stored if dtype is None else dtype
-        self._divisor = self._wide = None
+        self._divisor: Any = None
+        self._wide: Floats | None = None
         if dtype is None or (self._scales == 1).all():
             return
         digits = 8 * stored.itemsize if stored.kind in "iu" else np.finfo(stored).nmant
@@ -90,24 +102,24 @@ class Conversion:
         else:
             self._wide = self._scales
 
-    def without_scales(self):
+    def without_scales(self) -> "Conversion":
         """Return a conversion that leaves numbers as they are stored."""
         same = copy.copy(self)
         same.dtype, same._divisor, same._wide = self.stored[0], None, None
         return same
 
-    def agrees(self, other):
+    def agrees(self, other: "Conversion") -> bool:
         """Tell whether :meth:`undo_scales` does the same in both."""
         same = np.array_equal(self._scales, other._scales)
         return same and (self._divisor is None) == (other._divisor is None)
 
-    def view(self, block):
+    def view(self, block: NDArray[Any]) -> NDArray[Any]:
         """Return a block of stored images as (n, x, y, channel), chosen channels only."""
         if self._first:
             block = np.moveaxis(block, -3, -1)
         return block[..., self._slice]
 
-    def place(self, images, positions, block, rows):
+    def place(self, images: NDArray[Any], positions: Integers, block: NDArray[Any], rows: Integers) -> None:
         """Copy rows of a block to positions of the batch; :meth:`undo_scales` must follow.
 
         images : array (n, x, y, channel)
@@ -124,7 +136,7 @@ class Conversion:
             position, row = int(positions[start]), int(rows[start])
             self._copy(images[position : position + stop - start], block[row : row + stop - start])
 
-    def _copy(self, target, source):
+    def _copy(self, target: NDArray[Any], source: NDArray[Any]) -> None:
         if self._list is not None:
             source = source[..., self._list]
         if self._wide is not None:
@@ -132,7 +144,7 @@ class Conversion:
         else:
             np.copyto(target, source, casting="unsafe")
 
-    def convert(self, images, stored):
+    def convert(self, images: NDArray[Any], stored: NDArray[Any]) -> None:
         """Copy what a conversion without scales has read, scales undone."""
         if self._wide is not None:
             np.divide(stored, self._wide, out=images, dtype=np.float64, casting="unsafe")
@@ -140,18 +152,18 @@ class Conversion:
             np.copyto(images, stored, casting="unsafe")
             self.undo_scales(images)
 
-    def undo_scales(self, images):
+    def undo_scales(self, images: NDArray[Any]) -> None:
         """Turn images of a batch, (n, x, y, channel), into p.e. and ns."""
         if self._divisor is not None:
             np.divide(images, self._divisor, out=images)
 
 
-def _divisor(scales, shape):
+def _divisor(scales: Floats, shape: tuple[int, ...]) -> Any:
     """Return a number or, what is much faster than a number for each channel, an image of them."""
     return scales[0] if (scales == scales[0]).all() else np.broadcast_to(scales, shape).copy()
 
 
-def _as_slice(numbers):
+def _as_slice(numbers: list[int]) -> slice | list[int]:
     """Return a list of channel numbers as a slice where it is one, else as it is."""
     step = numbers[1] - numbers[0] if len(numbers) > 1 else 1
     if step < 1 or numbers != list(range(numbers[0], numbers[0] + step * len(numbers), step)):
@@ -159,27 +171,20 @@ def _as_slice(numbers):
     return slice(numbers[0], numbers[-1] + 1, step)
 
 
-def image_shape(attributes):
-    """Return the shape (x, y, channel) of images, whatever the order in which they are stored."""
-    shape = tuple(map(int, attributes["shape"]))
-    return (*shape[1:], shape[0]) if attributes["dim_order"] == "channels_first" else shape
-
-
-def channel_scales(attributes):
+def channel_scales(attributes: dict[str, Any]) -> Floats:
     """Return the stored counts per p.e. or ns of each channel, float array (n_channels,)."""
-    names = channel_names(attributes)
-    scales = {"charge": attributes["charge_scale"], "time": attributes["time_scale"]}
-    return np.array([scales.get(name, 1.0) for name in names], np.float64)
+    found = scales(attributes)
+    return np.array([found.get(f"{name}_scale", 1.0) for name in channel_names(attributes)], np.float64)
 
 
-def channel_names(attributes):
+def channel_names(attributes: dict[str, Any]) -> list[str]:
     """Return 'charge', 'time' or 'empty' for each channel."""
     n_channels = int(attributes["image_mode"][-2])
     second = "time" if "TIMING" in attributes["image_mode"] else "empty"
     return ["charge", second, "empty"][:n_channels]
 
 
-def choose_channels(channels, names, path):
+def choose_channels(channels: Channels | None, names: list[str], path: str) -> list[int]:
     """Return channels, given by numbers or names, one or several, as a list of numbers; `path` is for messages."""
     if channels is None:
         return list(range(len(names)))
@@ -192,16 +197,21 @@ def choose_channels(channels, names, path):
     return [names.index(channel) if isinstance(channel, str) else int(channel) for channel in given]
 
 
-def check_stored_numbers(sources):
+def check_stored_numbers(sources: Sequence[SampleSource]) -> None:
     """Raise DatasetError unless the stored numbers of all sources mean the same."""
     first = sources[0]
+    expected = _meaning(first)
     for source in sources[1:]:
-        for key in ("dtype", "charge_scale", "time_scale"):
-            old, new = first.attributes[key], source.attributes[key]
-            if old != new:
+        for key, new in _meaning(source).items():
+            if new != expected[key]:
                 raise DatasetError(
-                    f"{source.path}: stored with {key} = {new}, {first.path} with {old}: dtype = None can't mix them"
+                    f"{source.path}: stored with {key} = {new}, {first.path} with {expected[key]}: "
+                    "dtype = None can't mix them"
                 )
+
+
+def _meaning(source: SampleSource) -> dict[str, Any]:
+    return {"dtype": source.attributes["dtype"]} | scales(source.attributes)
 
 
 class SourceImages:
@@ -210,34 +220,34 @@ class SourceImages:
     Parameters
     ----------
     files : OpenFiles
-    source : sample_index.Source
+    source : sample_index.SampleSource
     conversion : Conversion
     """
 
-    def __init__(self, files, source, conversion):
+    def __init__(self, files: OpenFiles, source: SampleSource, conversion: Conversion) -> None:
         self._files, self._source, self._conversion = files, source, conversion
 
-    def fill(self, images, positions, tels, rows):
+    def fill(self, images: NDArray[Any], positions: Integers, tels: Integers, rows: Integers) -> None:
         """Read images[positions[i]] = image of telescope `tels[i]` of the source in row `rows[i]`.
 
         The arguments are sorted as :meth:`order` says.
         """
         if self._source.mapped:
-            for part in runs(tels):
+            for part in stretches(tels):
                 self._fill_from_array(images, positions[part], int(tels[part.start]), rows[part])
         else:
             self._fill_from_table(images, positions, tels, rows)
 
-    def order(self, tels, rows):
+    def order(self, tels: Integers, rows: Integers) -> Integers:
         """Return the order in which images lie in the file."""
         return np.lexsort((rows, tels) if self._source.mapped else (tels, rows))
 
-    def _fill_from_array(self, images, positions, tel, rows):
+    def _fill_from_array(self, images: NDArray[Any], positions: Integers, tel: int, rows: Integers) -> None:
         array = self._files.rows(self._source.path, self._source.image_path(self._source.tel_ids[tel]))
         for part, block, first in array.blocks(rows):
             self._conversion.place(images, positions[part], self._conversion.view(block), rows[part] - first)
 
-    def _fill_from_table(self, images, positions, tels, rows):
+    def _fill_from_table(self, images: NDArray[Any], positions: Integers, tels: Integers, rows: Integers) -> None:
         table = self._files.rows(self._source.path, self._source.table_path)
         names = [schema.image_name(tel_id) for tel_id in self._source.tel_ids]
         for part, block, first in table.blocks(rows):

@@ -2,14 +2,18 @@
 
 import itertools
 import threading
+from collections.abc import Iterator
+from typing import Any
 
 import tensorflow as tf
+
+from .sample_types import Batch, Samples
 
 #: TensorFlow asks for batches from threads of its own, and PyTables is not made for two at once.
 LOCK = threading.Lock()
 
 
-def tf_dataset(dataset, batch_size, **options):
+def tf_dataset(dataset: Samples, batch_size: int, **options: Any) -> tf.data.Dataset:
     """Return a tf.data.Dataset of batches; see ImageDataset.as_tf."""
     dataset.batches(batch_size, **options)  # says at once what is wrong with the options
     epochs = itertools.count(options.pop("epoch", 0))
@@ -18,7 +22,7 @@ def tf_dataset(dataset, batch_size, **options):
         name: tf.TensorSpec((None, *values.shape[1:]), tf.as_dtype(values.dtype)) for name, values in example.items()
     }
 
-    def batches():
+    def batches() -> Iterator[Batch]:
         found = dataset.batches(batch_size, epoch=next(epochs), **options)
         while True:
             with LOCK:

@@ -11,6 +11,7 @@ import numpy as np
 from .. import config
 from ..events import same_events
 from ..hdf5 import nodes, older_formats, schema
+from ..hdf5.image_places import has_image
 from ..mapping import images
 from ..primaries import primary_name
 from ..terminal.text_table import plural
@@ -138,14 +139,14 @@ def _column_problems(dataset, table):
 
 
 def _array_problems(dataset, group):
-    arrays, image = nodes.image_arrays(group), dataset.settings["image"]
+    arrays, image_settings = nodes.image_arrays(group), dataset.settings["image"]
     for telescope in dataset.tel_table:
         tel_id, camera = int(telescope["tel_id"]), dataset.cameras.get(telescope["camera"].decode())
         where = f"{group._v_pathname.rstrip('/')}/{schema.image_name(tel_id)}"
         if tel_id not in arrays:
             yield f"{where}: the image array is missing"
         elif camera is not None:
-            expected = np.dtype(image["dtype"]), images.array_shape(camera, image)
+            expected = np.dtype(image_settings["dtype"]), images.array_shape(camera, image_settings)
             found = arrays[tel_id].atom.dtype, arrays[tel_id].shape[1:]
             if found != expected:
                 yield f"{where}: images of {found[0]} {found[1]}, not {expected[0]} {expected[1]}"
@@ -187,8 +188,7 @@ class RunCounts:
 
     def add(self, table, first, rows):
         """Count a block of rows."""
-        has_image = rows["tel_map"] >= 0 if "tel_map" in rows.dtype.names else rows["trig_list"] != 0
-        n_images = has_image.sum(axis=1)
+        n_images = has_image(rows).sum(axis=1)
         self._faults.mark(table._v_pathname, "no image", n_images == 0, first)
         if self._gamma_only:
             what, wrong = "a primary other than gamma, though gamma_only is set,", rows["gamma_hadron_label"] != 0

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..hdf5.image_places import has_image
+from ..image_scales import scales
 from ..terminal.text_table import aligned, plural, printable
 
 WIDTH = 120
@@ -92,8 +94,7 @@ def _number(value):
 
 
 def _images(dataset, row):
-    has_image = row["tel_map"] >= 0 if dataset.is_mapped else row["trig_list"] != 0
-    ids = dataset.tel_table["tel_id"][has_image].tolist()
+    ids = dataset.tel_table["tel_id"][has_image(row)].tolist()
     return ",".join(map(str, ids[:6])) + (f",... ({len(ids)})" if len(ids) > 6 else "")
 
 
@@ -115,8 +116,7 @@ class _Count:
         old = self.energies.get(path, (float("inf"), -float("inf")))
         self.energies[path] = min(old[0], float(energy.min())), max(old[1], float(energy.max()))
         self.primaries.setdefault(path, Counter()).update(_counted(rows["gamma_hadron_label"]))
-        has_image = rows["tel_map"] >= 0 if "tel_map" in rows.dtype.names else rows["trig_list"] != 0
-        self.images = [old + int(new) for old, new in zip(self.images, has_image.sum(axis=0), strict=True)]
+        self.images = [old + int(new) for old, new in zip(self.images, has_image(rows).sum(axis=0), strict=True)]
 
 
 def _counted(values):
@@ -141,7 +141,7 @@ def _count(dataset):
 def _head(dataset, count):
     """Return what the file is and how it was made."""
     attributes = {name: dataset.file.root._v_attrs[name] for name in dataset.file.root._v_attrs._f_list("user")}
-    settings, image = dataset.settings, dataset.settings["image"]
+    settings, image_settings = dataset.settings, dataset.settings["image"]
     n_events = sum(table.nrows for table in dataset.tables())
     versions = [f"{name} {attributes.get(f'{name}_version', '?')}" for name in ("ctapipe", "eventio", "tables")]
     made = f"{attributes.get('utc_time', '?')} by image_extractor {attributes.get('image_extractor_version', '?')}"
@@ -150,17 +150,18 @@ def _head(dataset, count):
         f"shuffled, seed {seed}" if seed is not None else "not shuffled",
         f"split {split}" if split else "not split",
     ]
+    per = scales(image_settings)
     stored = "p.e. and ns as they are"
-    if image["dtype"] != "float32":
-        stored = f"{image['charge_scale']:g} per p.e."
-        stored += f", {image['time_scale']:g} per ns" if "TIMING" in image["mode"] else ""
+    if image_settings["dtype"] != "float32":
+        stored = f"{per['charge_scale']:g} per p.e."
+        stored += f", {per['time_scale']:g} per ns" if "TIMING" in image_settings["mode"] else ""
     facts = {
         "file": f"{dataset.path}, {_size(Path(dataset.path).stat().st_size)}, format {attributes['format_version']}",
         "content": f"{plural(n_events, 'event')}, {plural(sum(count.images), 'image')} of "
         f"{plural(len(dataset.tel_table), 'telescope')}; "
         f"mode {settings['mode']}, storage {settings['storage_mode']}",
-        "images": f"{image['mode']}, {image['dim_order']}, {image['dtype']} ({stored}), "
-        f"scale_factor {image['scale_factor']}, {_mappings(dataset)}",
+        "images": f"{image_settings['mode']}, {image_settings['dim_order']}, {image_settings['dtype']} ({stored}), "
+        f"scale_factor {image_settings['scale_factor']}, {_mappings(dataset)}",
         "made": f"{made} with {', '.join(versions)}",
         "command": attributes.get("command_line") or "none (made from Python)",
         "order": ", ".join(order),
@@ -303,13 +304,13 @@ def _telescopes(dataset, count):
 
 def _ids(ids):
     """Return telescope ids in short: 1-4, 7."""
-    runs = []
+    spans = []
     for tel_id in ids:
-        if runs and tel_id == runs[-1][1] + 1:
-            runs[-1][1] = tel_id
+        if spans and tel_id == spans[-1][1] + 1:
+            spans[-1][1] = tel_id
         else:
-            runs.append([tel_id, tel_id])
-    words = [str(first) if first == last else f"{first}-{last}" for first, last in runs]
+            spans.append([tel_id, tel_id])
+    words = [str(first) if first == last else f"{first}-{last}" for first, last in spans]
     return ", ".join(words[:8]) + (", ..." if len(words) > 8 else "")
 
 

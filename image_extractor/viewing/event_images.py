@@ -15,6 +15,8 @@ import tables
 from .. import config
 from ..errors import ConfigError, DamagedDatasetError, one_line
 from ..hdf5 import dataset_files, nodes, older_formats, schema
+from ..hdf5.image_places import has_image
+from ..image_scales import scales
 from ..mapping import images
 from ..mapping.lattice import find_lattice
 from ..mapping.methods import LOSSLESS
@@ -41,7 +43,7 @@ def open_events(path):
 
 
 @dataclass(frozen=True, eq=False)
-class Camera:
+class StoredCamera:
     """An entry of /Cameras.
 
     Attributes
@@ -121,7 +123,7 @@ class TelescopeImage:
     ----------
     tel_id : int
     tel_type : str
-    camera : Camera
+    camera : StoredCamera
     stored : array as it stands in the file
     charge_array, time_array : float array (n_x, n_y) in p.e. and ns, the stored channels 0 and 1;
         time_array is None without TIMING
@@ -130,7 +132,7 @@ class TelescopeImage:
 
     tel_id: int
     tel_type: str
-    camera: Camera
+    camera: StoredCamera
     stored: np.ndarray
     charge_array: np.ndarray
     time_array: np.ndarray | None
@@ -161,7 +163,7 @@ class DatasetEvents:
     settings : dict
     tel_table : structured array, one row per telescope
     runs : structured array, Run_Table
-    cameras : {entry of /Cameras: Camera}
+    cameras : {entry of /Cameras: StoredCamera}
     """
 
     def __init__(self, file):
@@ -174,7 +176,7 @@ class DatasetEvents:
         self.tel_table = older_formats.tel_table(file.root[schema.TEL_TABLE][:])
         self.runs = older_formats.run_table(file.root[schema.RUN_TABLE][:])
         self.cameras = {
-            node._v_name: Camera(node._v_name, node[:], nodes.user_attributes(node))
+            node._v_name: StoredCamera(node._v_name, node[:], nodes.user_attributes(node))
             for node in file.root[schema.CAMERAS]._f_iter_nodes("Table")
         }
 
@@ -283,12 +285,12 @@ class DatasetEvents:
 
     def _stored(self, table, record, position, tel_id):
         """Return a telescope's array in an event and the node that tells of its scales; None without image."""
+        if not has_image(record)[position]:
+            return None, None
         name = schema.image_name(tel_id)
         if not self.is_mapped:
-            return (record[name] if record["trig_list"][position] else None), table._v_attrs
+            return record[name], table._v_attrs
         index = int(record["tel_map"][position])
-        if index < 0:
-            return None, None
         node = table._v_parent._f_get_child(name)
         if index >= node.nrows:
             damage = f"damaged: {table._v_pathname} has an image {index} of telescope {tel_id}, {name} does not"
@@ -297,13 +299,13 @@ class DatasetEvents:
 
     def _image(self, telescope, stored, attributes):
         camera = self.cameras[telescope["camera"].decode()]
-        image, factor = self.settings["image"], int(self.settings["image"]["scale_factor"])
-        channels = stored if image["dim_order"] == "channels_first" else np.moveaxis(stored, -1, 0)
-        charge_array = channels[0] / float(attributes["charge_scale"])
+        image_settings, factor = self.settings["image"], int(self.settings["image"]["scale_factor"])
+        channels = stored if image_settings["dim_order"] == "channels_first" else np.moveaxis(stored, -1, 0)
+        charge_array = channels[0] / scales(attributes)["charge_scale"]
         charge = camera.pixel_vectors(charge_array, factor)
         time_array = peak_time = None
-        if images.has_timing(image["mode"]):
-            time_array = channels[1] / float(attributes["time_scale"])
+        if images.has_timing(image_settings["mode"]):
+            time_array = channels[1] / scales(attributes)["time_scale"]
             peak_time = camera.pixel_vectors(time_array, factor)
         tel_id, tel_type = int(telescope["tel_id"]), telescope["tel_type"].decode()
         return TelescopeImage(tel_id, tel_type, camera, stored, charge_array, time_array, charge, peak_time)

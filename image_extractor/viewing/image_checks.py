@@ -3,6 +3,7 @@
 import numpy as np
 
 from ..hdf5 import nodes
+from ..hdf5.image_places import has_image
 from ..terminal.text_table import plural
 from .event_images import row_blocks
 
@@ -35,12 +36,12 @@ class DarkCells:
     """The cells of a lossless mapping in which a camera has no pixel: they hold 0."""
 
     def __init__(self, dataset):
-        image, self._dark = dataset.settings["image"], {}
-        self._axes = (2, 3) if image["dim_order"] == "channels_first" else (1, 2)
+        image_settings, self._dark = dataset.settings["image"], {}
+        self._axes = (2, 3) if image_settings["dim_order"] == "channels_first" else (1, 2)
         for telescope in dataset.tel_table:
             camera = dataset.cameras[telescope["camera"].decode()]
             if camera.is_lossless:
-                shape = np.multiply(camera.shape, image["scale_factor"])
+                shape = np.multiply(camera.shape, image_settings["scale_factor"])
                 self._dark[int(telescope["tel_id"])] = ~camera.has_pixel(shape)
 
     def are_lit(self, tel_id, images):
@@ -55,9 +56,10 @@ class NotFinite:
     """Pixels (cells, if resampled) whose charge or time is not finite: as many as Run_Table says."""
 
     def __init__(self, dataset):
-        image, stated = dataset.settings["image"], dataset.runs["not_finite_pixels"]
-        self._can_hold = np.dtype(image["dtype"]).kind == "f"  # integers have 0 there
-        self._channel, step = (1, -1)[image["dim_order"] == "channels_last"], slice(None, None, image["scale_factor"])
+        image_settings, stated = dataset.settings["image"], dataset.runs["not_finite_pixels"]
+        self._can_hold = np.dtype(image_settings["dtype"]).kind == "f"  # integers have 0 there
+        self._channel = -1 if image_settings["dim_order"] == "channels_last" else 1
+        step = slice(None, None, image_settings["scale_factor"])
         self._cells = (slice(None), step, step) if self._channel == -1 else (slice(None), slice(None), step, step)
         self._stated = int(stated[stated >= 0].sum())
         self._is_sure = bool((stated >= 0).all())  # older formats do not tell
@@ -132,8 +134,7 @@ class ImageColumns:
         """Look at a block of rows."""
         self._faults.mark(table._v_pathname, "trig_list neither 0 nor 1", (rows["trig_list"] > 1).any(axis=1), first)
         names = [name for name in rows.dtype.names if name[0] == "T" and name[1:].isdigit()]
-        for name, has_image in zip(names, rows["trig_list"].T, strict=True):
-            without = has_image == 0
+        for name, without in zip(names, ~has_image(rows).T, strict=True):
             wrong = np.zeros(len(rows), bool)
             wrong[without] = rows[name][without].any(axis=(1, 2, 3))
             what = f"an image of telescope {name[1:]} where trig_list has none,"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..cuts import dictionary
 from ..errors import InputError
 from ..input_files import is_hdf5, why_no_file
 from ..terminal.text_table import aligned
@@ -51,7 +52,7 @@ def count_telescopes(path, bins_cuts_dict=None):
     ----------
     path : str or Path
         A dataset, or a simtel file; of this, all telescopes, without calibration.
-    bins_cuts_dict : dict, optional
+    bins_cuts_dict : Dictionary or dict, optional
         {(run number, event number): (bin, reconstructed energy)}: says which events pass.
 
     Returns
@@ -64,7 +65,7 @@ def count_telescopes(path, bins_cuts_dict=None):
         If the file is neither, or damaged.
     """
     blocks, types = (_dataset_blocks if _is_dataset(path) else _simtel_blocks)(path)
-    passing = None if bins_cuts_dict is None else _Keys(bins_cuts_dict)
+    passing = dictionary.given(bins_cuts_dict) if isinstance(bins_cuts_dict, dict) else bins_cuts_dict
     members = {ALL_TYPES: np.ones(len(types), bool)}
     members |= {name: np.array([tel_type == name for tel_type in types]) for name in dict.fromkeys(types)}
     n_telescopes = {name: int(columns.sum()) for name, columns in members.items()}
@@ -73,29 +74,12 @@ def count_telescopes(path, bins_cuts_dict=None):
     for run_numbers, event_numbers, has_image in blocks:
         chosen = {"all": slice(None)}
         if passing is not None:
-            chosen["passing"] = passing.contain(run_numbers, event_numbers)
+            chosen["passing"] = passing.contains(run_numbers, event_numbers)
         for name, columns in members.items():
             numbers = has_image[:, columns].sum(axis=1)
             for kind, rows in chosen.items():
                 counts[kind][name] += np.bincount(numbers[rows], minlength=n_telescopes[name] + 1)
     return Multiplicity(n_telescopes, counts)
-
-
-class _Keys:
-    """The (run, event) keys of a dictionary, for many look-ups at once."""
-
-    def __init__(self, entries):
-        self._keys = np.sort(self._packed(*np.array(list(entries) or np.zeros((0, 2)), np.int64).T))
-
-    @staticmethod
-    def _packed(run_numbers, event_numbers):
-        packed = np.empty(len(run_numbers), [("run", np.int64), ("event", np.int64)])
-        packed["run"], packed["event"] = run_numbers, event_numbers
-        return packed
-
-    def contain(self, run_numbers, event_numbers):
-        """Return a bool array, true where the key is there."""
-        return np.isin(self._packed(run_numbers, event_numbers), self._keys)
 
 
 def _is_dataset(path):
@@ -110,6 +94,7 @@ def _dataset_blocks(path):
 
     Blocks are (run numbers, event numbers, bool array (n_events, n_telescopes): where there is an image).
     """
+    from ..hdf5.image_places import has_image
     from .event_images import open_events, row_blocks
 
     with open_events(path) as dataset:
@@ -119,8 +104,7 @@ def _dataset_blocks(path):
         with open_events(path) as dataset:
             for table in dataset.tables():
                 for _, rows in row_blocks(table):
-                    has_image = rows["tel_map"] >= 0 if dataset.is_mapped else rows["trig_list"] != 0
-                    yield rows["run_number"], rows["event_number"], has_image
+                    yield rows["run_number"], rows["event_number"], has_image(rows)
 
     return blocks(), types
 
@@ -128,16 +112,16 @@ def _dataset_blocks(path):
 def _simtel_blocks(path):
     """Return the same of the shower events of a simtel file, an event at a time."""
     from .. import telescopes
-    from ..inputs.simtel import open_run
+    from ..inputs.simtel.open_run import open_run, open_runs
 
-    with open_run.open_run(path) as run:
+    with open_run(path) as run:
         selected = telescopes.select(run.subarray, "ALL")
 
     tel_ids = np.array(sorted(tel_id for ids in selected.values() for tel_id in ids))
     type_of = {tel_id: name for name, ids in selected.items() for tel_id in ids}
 
     def blocks():
-        with open_run.open_runs(path) as runs:
+        with open_runs(path) as runs:
             for run in runs:
                 if telescopes.select(run.subarray, "ALL") != selected:
                     raise InputError(f"{path}: its runs have different telescopes: not to be counted together")

@@ -6,9 +6,9 @@ import json
 import os
 import re
 import struct
-import uuid
 from pathlib import Path
 
+from .. import whole_files
 from ..errors import ConfigError
 
 #: The keyword under which a PNG file says what it shows, and the bytes at most that are read of it.
@@ -66,30 +66,12 @@ def write(figure, path, shows, is_chosen):
 def _put(path, data, source):
     """Write data to a new file, or to one that shows the same; say whether that could be."""
     try:
-        file = path.open("xb")
+        whole_files.write_new(path, data)
     except FileExistsError:
         if _source(path) != source:
             return False
-        _replace(path, data)
-    else:
-        _fill(file, path, data)
+        whole_files.write(path, data)
     return True
-
-
-def _fill(file, path, data):
-    """Write a file that has just been made, or leave none."""
-    try:
-        with file:
-            file.write(data)
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
-
-
-def _replace(path, data):
-    temporary = path.with_name(f"{uuid.uuid4().hex}.png.tmp")
-    _fill(temporary.open("xb"), temporary, data)
-    temporary.replace(path)
 
 
 def _source(path):

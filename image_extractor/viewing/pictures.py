@@ -180,7 +180,7 @@ def draw_pair(array_axes, camera_axes, bar_axes, camera, array, pixels, quantity
     Parameters
     ----------
     array_axes, camera_axes, bar_axes : matplotlib Axes
-    camera : event_images.Camera
+    camera : event_images.StoredCamera
     array : float array (n_x, n_y)
     pixels : float array (n_pixels,)
     quantity : str
@@ -220,7 +220,7 @@ def draw_pair(array_axes, camera_axes, bar_axes, camera, array, pixels, quantity
         axes.tick_params(labelsize=6.5, length=2.5, pad=1.5)
 
 
-#: Patches of each Camera that was drawn: making them is most of the time of a CameraDisplay.
+#: Patches of each StoredCamera that was drawn: making them is most of the time of a CameraDisplay.
 _PATCHES = weakref.WeakKeyDictionary()
 
 
@@ -250,7 +250,7 @@ def _limits(pixels):
 
 
 def numtel_figure(multiplicity, title):
-    """Return the matplotlib Figure of a numtel.Multiplicity: a histogram for all types, and for each."""
+    """Return the matplotlib Figure of a multiplicity.Multiplicity: a histogram for all types, and for each."""
     import matplotlib
 
     matplotlib.use("Agg")

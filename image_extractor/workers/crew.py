@@ -57,7 +57,7 @@ class Crew:
         return self._engine is None
 
     def results(self, function, tasks, on_message=lambda *_: None):
-        """Yield (index, task, function(tool, task, progress)) of tasks as they finish; see :func:`tasks.work`.
+        """Yield (index, task, function(tool, task, progress)) of tasks as they finish; see :func:`work.work`.
 
         Parameters
         ----------

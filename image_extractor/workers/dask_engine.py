@@ -104,7 +104,7 @@ class DaskEngine(Engine):
 
         super().__init__(client)
         self.lost = (_LostError, distributed.KilledWorker)
-        self.tell = _Tell(f"image_extractor-{uuid.uuid4().hex}")
+        self.tell = _TopicTeller(f"image_extractor-{uuid.uuid4().hex}")
         self._client, self._address = client, client.scheduler.address
         self._messages = queue.SimpleQueue()
         self._tasks = {}
@@ -177,7 +177,7 @@ class _LostError(Exception):
     """The result of a task was lost, by no fault of its own."""
 
 
-class _Tell:
+class _TopicTeller:
     """How a worker tells its progress."""
 
     def __init__(self, topic):

@@ -15,7 +15,7 @@ class Engine:
     lost : tuple of exceptions
         What a future raises if its worker died.
     tell : callable or None
-        Goes to the workers, see :func:`tasks.work`; what it is told comes out of :meth:`messages`.
+        Goes to the workers, see :func:`work.work`; what it is told comes out of :meth:`messages`.
     """
 
     lost = (concurrent.futures.BrokenExecutor, concurrent.futures.CancelledError)

@@ -24,7 +24,7 @@ class LocalPool(Engine):
         self._context.set_forkserver_preload(["image_extractor.conversion.converter", "ctapipe.calib"])
         self._messages = self._context.SimpleQueue()
         self._n_workers, self._workers, self._idle = workers, [], []
-        self.tell = _Tell()
+        self.tell = _QueueTeller()
 
     def __exit__(self, kind, err, traceback):
         # on an error, or Ctrl-C, work in progress is of no use
@@ -82,7 +82,7 @@ class LocalPool(Engine):
         time.sleep(0.5)
 
 
-class _Tell:
+class _QueueTeller:
     """How a worker process tells its progress."""
 
     every = 0.1

@@ -13,8 +13,9 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
+from .. import whole_files
 from ..errors import ConfigError, one_line
-from ..hdf5 import provenance, replacing
+from ..hdf5 import provenance
 
 #: A file whose worker dies this often is left out.
 MAX_DEATHS = 3
@@ -66,13 +67,13 @@ class SharedTool:
 def shared(tool, folder):
     """Put a tool where workers find it, until the block ends; yields the SharedTool."""
     data = pickle.dumps((provenance.versions(), tool), pickle.HIGHEST_PROTOCOL)
-    path = Path(folder).absolute() / f"run-{uuid.uuid4().hex}{replacing.TEMPORARY}"
+    path = Path(folder).absolute() / f"run-{uuid.uuid4().hex}{whole_files.TEMPORARY}"
     path.touch(0o600)
     path.write_bytes(data)
     try:
         yield SharedTool(path, hashlib.sha256(data).hexdigest())
     finally:
-        replacing.remove(path)
+        whole_files.remove(path)
 
 
 def _check_versions(versions):
@@ -96,7 +97,7 @@ def work(shared_tool, function, task, tell=None):
     shared_tool : SharedTool
     function : callable
         `convert` or `merge_parts`.
-    task : Conversion or Merge
+    task : ConversionTask or MergeTask
     tell : callable, optional
         Called now and then with file, events read and the fraction read; its attribute `every` are the seconds between.
 
@@ -114,7 +115,7 @@ def work(shared_tool, function, task, tell=None):
 @contextlib.contextmanager
 def _marked(target):
     """Leave a mark as long as the block runs, which stays if the worker dies; yields whether few are there."""
-    for mark in (target.with_name(f"{target.stem}.try{i}{replacing.TEMPORARY}") for i in range(MAX_DEATHS)):
+    for mark in (target.with_name(f"{target.stem}.try{i}{whole_files.TEMPORARY}") for i in range(MAX_DEATHS)):
         try:
             mark.touch(exist_ok=False)
         except FileExistsError:
@@ -122,7 +123,7 @@ def _marked(target):
         try:
             yield True
         finally:
-            replacing.remove(mark)
+            whole_files.remove(mark)
         return
     yield False
 

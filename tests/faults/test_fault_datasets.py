@@ -13,13 +13,11 @@ import time
 import numpy as np
 import pytest
 import tables
-from harness import server, small_runs
-from reading import content
-from tally import Tally, chosen
+from helpers.faults.tally import Tally, chosen
+from helpers.reading import content
 
 from image_extractor import DatasetError
-from image_extractor.batch import compatibility, merge
-from image_extractor.batch import parts_folder as workspace
+from image_extractor.batch import compatibility, merge, parts_folder
 from image_extractor.hdf5 import dataset_files, nodes, replacing
 
 
@@ -232,7 +230,7 @@ def lose(loss, file):
 # -- two runs, one output -----------------------------------------------------------------------------
 
 
-HOLD = "import sys, time; from image_extractor.batch.parts_folder import workspace\nwith workspace(sys.argv[1]): print(1, flush=True); time.sleep(60)"
+HOLD = "import sys, time; from image_extractor.batch.parts_folder import hold_parts_folder\nwith hold_parts_folder(sys.argv[1]): print(1, flush=True); time.sleep(60)"
 
 
 def test_stale_lock_of_a_killed_run(tmp_path):
@@ -241,23 +239,23 @@ def test_stale_lock_of_a_killed_run(tmp_path):
     holder.stdout.readline()
     with (
         pytest.raises(DatasetError, match=f"in use by another run .*pid {holder.pid}"),
-        workspace.workspace(tmp_path / "o.h5"),
+        parts_folder.hold_parts_folder(tmp_path / "o.h5"),
     ):
         pass
     holder.kill()
     holder.communicate()
     start = time.monotonic()
-    with workspace.workspace(tmp_path / "o.h5"):
-        assert time.monotonic() - start < workspace.SILENCE / 2
+    with parts_folder.hold_parts_folder(tmp_path / "o.h5"):
+        assert time.monotonic() - start < parts_folder.SILENCE / 2
 
 
 @pytest.mark.parametrize("lives", [False, True])
 @pytest.mark.parametrize("has_locks", [True, False])
 def test_lock_of_a_run_on_another_machine(lives, has_locks, tmp_path, monkeypatch):
     """On shared file systems, locks may hold on one machine only, or there may be none."""
-    monkeypatch.setattr(workspace, "SILENCE", 2.0)
+    monkeypatch.setattr(parts_folder, "SILENCE", 2.0)
     if not has_locks:
-        monkeypatch.setattr(workspace.fcntl, "flock", no_locks)
+        monkeypatch.setattr(parts_folder.fcntl, "flock", no_locks)
     (tmp_path / "o.h5.parts").mkdir()
     lock = tmp_path / "o.h5.parts" / "lock"
     lock.write_text("elsewhere pid 1\n")
@@ -272,11 +270,11 @@ def test_lock_of_a_run_on_another_machine(lives, has_locks, tmp_path, monkeypatc
             time.sleep(0.3)
             with (
                 pytest.raises(DatasetError, match=r"in use by another run \(elsewhere pid 1"),
-                workspace.workspace(tmp_path / "o.h5"),
+                parts_folder.hold_parts_folder(tmp_path / "o.h5"),
             ):
                 pass
         else:
-            with workspace.workspace(tmp_path / "o.h5"):
+            with parts_folder.hold_parts_folder(tmp_path / "o.h5"):
                 assert lock.read_text() == f"{socket.gethostname()} pid {os.getpid()}\n"
     finally:
         touch.kill()
@@ -287,6 +285,7 @@ def no_locks(*_):
     raise OSError(95, "Operation not supported")
 
 
+@pytest.mark.slow
 def test_two_runs_at_once(small_runs, config, tmp_path):
     """Both are started at the same time: one does the work, or one after the other; never both."""
     output = tmp_path / "o.h5"

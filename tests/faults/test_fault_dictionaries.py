@@ -8,7 +8,7 @@ import struct
 
 import numpy as np
 import pytest
-from tally import Tally, chosen
+from helpers.faults.tally import Tally, chosen
 
 from image_extractor import config
 from image_extractor.cuts import dictionary

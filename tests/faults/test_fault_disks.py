@@ -5,10 +5,10 @@ import shutil
 import subprocess
 
 import pytest
-from harness import server, small_runs
-from reading import content
-from tally import Tally, chosen
-from test_fault_steps import judge
+from helpers.faults.harness import judge
+from helpers.faults.tally import Tally, chosen
+from helpers.marks import quick_and_slow
+from helpers.reading import content
 
 KILOBYTES = range(4, 2404, 32)
 
@@ -36,7 +36,7 @@ def config(make_config):
     )
 
 
-@pytest.mark.parametrize("goal", ["afresh", "append"])
+@pytest.mark.parametrize("goal", quick_and_slow(["afresh", "append"], "append"))
 def test_disk_that_fills_up(goal, server, small_runs, config, tmp_path, record_property):
     """One line, the output as it was, and the same command finishes when there is room."""
     start, folder = tmp_path / "start.h5", tmp_path / "disk"

@@ -8,12 +8,12 @@ import shutil
 import numpy as np
 import pytest
 import zstandard
-from conftest import REAL_FILES, real_file
-from harness import server, small_runs
+from helpers.faults.tally import IS_LONG, Tally, chosen
+from helpers.marks import quick_and_slow
+from helpers.reading import content, dl1_events, read_dataset
+from helpers.real_files import REAL_FILES, real_file
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from reading import content, dl1_events, read_dataset
-from tally import IS_LONG, Tally, chosen
 
 LIMITS = {"RLIMIT_AS": 6 << 30}
 ENERGIES = {"energy_bins_min": -3, "energy_bins_max": 4, "energy_bins_bin_size": 7}
@@ -143,7 +143,7 @@ def same_charges(ours, theirs):
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("file", [*DEMO, *REAL_FILES])
+@pytest.mark.parametrize("file", quick_and_slow([*DEMO, *REAL_FILES], "plain", "gz"))
 def test_damaged_file(file, damage, server, small_runs, config, tmp_path, record_property):
     if file in DEMO:
         data = packed(gzip.decompress(small_runs[0].read_bytes()), file)
@@ -250,7 +250,7 @@ def test_unusual_packing(made, server, small_runs, config, tmp_path):
 
 @pytest.mark.parametrize("what", ["grows", "vanishes", "is replaced"])
 def test_input_that_changes_while_it_is_read(what, small_runs, config, tmp_path, monkeypatch):
-    from image_extractor import ImageExtractor, InputError, image_extractor
+    from image_extractor import ImageExtractor, InputError
 
     path = tmp_path / "run.simtel.gz"
     path.write_bytes(small_runs[0].read_bytes())

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from harness import Ended, server, small_runs
-from reading import content
-from tally import Tally, chosen
+from helpers.faults.harness import Ended
+from helpers.faults.tally import Tally, chosen
+from helpers.marks import quick_and_slow
+from helpers.reading import content
 
 from image_extractor.viewing.dataset_check import check
 
@@ -184,8 +185,8 @@ def signalled(tally, goal, delay, way, kill, name, again=None, begins=lambda: Tr
         tally.survived(how)
 
 
-@pytest.mark.parametrize("to", ["the group", "the parent"])
-@pytest.mark.parametrize("name", CODES)
+@pytest.mark.parametrize("to", quick_and_slow(["the group", "the parent"], "the group"))
+@pytest.mark.parametrize("name", quick_and_slow(CODES, "SIGINT", "SIGKILL"))
 def test_signals_at_random_moments(name, to, server, goals, record_property):
     """The output is what it was or what it was to be, nobody is left, and the same command finishes."""
     way, kill = Forked(server), os.killpg if to == "the group" else os.kill
@@ -196,6 +197,7 @@ def test_signals_at_random_moments(name, to, server, goals, record_property):
     tally.finish()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CODES)
 def test_signals_to_fresh_processes(name, server, goals, record_property):
     """As above, in processes of their own from the first instant on."""
@@ -209,6 +211,7 @@ def test_signals_to_fresh_processes(name, server, goals, record_property):
     tally.finish()
 
 
+@pytest.mark.slow
 def test_kills_of_the_merge(server, goals, record_property):
     """The process that merges the parts is killed at random moments of that."""
     way = Forked(server)
@@ -281,7 +284,7 @@ VICTIMS = {
 }
 
 
-@pytest.mark.parametrize("victim", VICTIMS)
+@pytest.mark.parametrize("victim", quick_and_slow(VICTIMS, "a worker"))
 def test_workers_that_are_killed(victim, server, goals, record_property):
     """As the system does when memory runs out: the run goes on and completes."""
     way, victims, dice = Forked(server), VICTIMS[victim], random.Random(victim)
@@ -323,6 +326,7 @@ def has_ended(pid):
     return not Path(f"/proc/{pid}").exists()
 
 
+@pytest.mark.slow
 def test_a_file_that_always_kills_its_worker(small_runs, make_config, tmp_path):
     """It is left out and named, the others are converted."""
     script = (
@@ -338,7 +342,7 @@ def test_a_file_that_always_kills_its_worker(small_runs, make_config, tmp_path):
         "    room.Converter = Deadly\n"
         "    extractor = ImageExtractor.from_config(sys.argv[1], None, sys.argv[2])\n"
         "    report = extractor.process_files(sys.argv[3:], jobs=2)\n"
-        "    print([run['status'] for run in report.runs], report.failed[0]['reason'])\n"
+        "    print([run['status'] for run in report.outcomes], report.failed[0]['reason'])\n"
     )
     (tmp_path / "deadly.py").write_text(script)
     config = make_config(telescope_type_mode="SST", storage_mode="mapped", image_scale_factor=1)

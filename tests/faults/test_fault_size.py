@@ -3,24 +3,21 @@
 import numpy as np
 import pytest
 import tables
-from harness import server, small_runs
-from tally import IS_LONG
+from helpers.faults.tally import IS_LONG
+from helpers.marks import quick_and_slow
 
-from image_extractor.batch import merge, table_passes
+from image_extractor.batch import merge
 from image_extractor.errors import DatasetError
 from image_extractor.hdf5 import dataset_files, nodes, replacing
 
 
-@pytest.mark.parametrize("storage_mode", ["all", "mapped"])
-def test_hundreds_of_telescopes(storage_mode, make_config, tmp_path, server):
+@pytest.mark.parametrize("storage_mode", quick_and_slow(["all", "mapped"], "mapped"))
+def test_hundreds_of_telescopes(storage_mode, many_telescopes, make_config, tmp_path, server):
     """HDF5 keeps the description of a table, and attributes, in 64 kB."""
-    from image_extractor.demo import write_demo_file
-
-    write_demo_file(tmp_path / "many.simtel", events=2, telescopes="SSTC:400", energy=(20.0, 50.0))
     config = make_config(
         telescope_type_mode="ALL", storage_mode=storage_mode, image_mode="PIXELS_1C", image_scale_factor=1
     )
-    ended = server.run([tmp_path / "many.simtel", tmp_path / "o.h5", config], tmp_path, timeout=300)
+    ended = server.run([many_telescopes, tmp_path / "o.h5", config], tmp_path, timeout=300)
     assert not ended.improper()
     assert ended.code == 0, ended.stderr
     with tables.open_file(tmp_path / "o.h5") as file:

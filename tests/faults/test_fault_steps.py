@@ -5,9 +5,10 @@ import re
 import shutil
 
 import pytest
-from harness import COUNT, FAIL_FROM, FAIL_ONCE, KILL, server, small_runs
-from reading import content
-from tally import IS_LONG, Tally, chosen
+from helpers.faults.harness import COUNT, FAIL_FROM, FAIL_ONCE, KILL, judge
+from helpers.faults.tally import IS_LONG, Tally, chosen
+from helpers.marks import quick_and_slow
+from helpers.reading import content
 
 ACTIONS = {"fails once": FAIL_ONCE, "fails from there on": FAIL_FROM, "kills": KILL}
 VARIANTS = [("mapped", "zstd"), ("all", "none"), ("mapped", "none")]
@@ -26,7 +27,7 @@ def goal(request):
 
 
 @pytest.mark.parametrize(("storage", "compression"), VARIANTS)
-@pytest.mark.parametrize("action", ACTIONS)
+@pytest.mark.parametrize("action", quick_and_slow(ACTIONS, "fails once", "kills"))
 def test_every_step(action, storage, compression, goal, server, small_runs, make_config, tmp_path, record_property):
     """OUTPUT is what it was or what it was to be; one line says what happened; the same command finishes the work."""
     if not IS_LONG and (storage, compression) != VARIANTS[0]:
@@ -75,25 +76,6 @@ def leftovers(folder):
         (re.sub(r"[0-9a-f]{8}\.\d+", "", str(path.relative_to(folder))), path.suffix != ".tmp" and path.stat().st_size)
         for path in folder.glob("**/*")
     )
-
-
-def judge(ended, output, old, new, action):
-    """Say what is wrong after a disturbed run; '' if nothing."""
-    if ended.improper():
-        return ended.improper()
-    try:
-        found = content(output) if output.exists() else None
-    except Exception as err:  # noqa: BLE001 - PyTables has many
-        return f"broken: {str(err).splitlines()[-1]}"
-    if found not in (old, new):
-        return f"exit code {ended.code} and another content"
-    if ended.code == 0 and found != new:
-        return "exit code 0 without the output"
-    if ended.code in (1, 2) and len(ended.errors) != 1:
-        return f"{len(ended.errors)} lines: {ended.stderr}"
-    if action == "fails once" and list(output.parent.glob("**/*.tmp")) and ended.code != 0:
-        return "temporary files are left"
-    return ""
 
 
 def test_limit_of_file_size(server, small_runs, make_config, tmp_path, record_property):

@@ -108,11 +108,6 @@ class ByteStream:
     def _cut(self):
         return CutError(f"{self.path}: truncated: it ends within an EventIO block")
 
-    def drain(self):
-        """Read to the end, so that the checksums of the compressed stream are compared."""
-        while self.compressed and self.read_some(CHUNK):
-            pass
-
     def close(self):
         """Close the file."""
         self._file.close()

@@ -2,7 +2,7 @@
 
 EventIO objects are handed to eventio's SimTelFile with only those inside that images need, and ADC
 counts are decoded and calibrated in compiled loops. What these loops do not know goes to eventio's
-own parser. Relies on the inside of eventio and ctapipe: see tested_versions.py.
+own parser. Relies on the inside of eventio and ctapipe: see eventio_patches.py and ctapipe_patches.py.
 """
 
 import logging
@@ -19,15 +19,15 @@ from ctapipe.containers import (
     SimulatedEventContainer,
     TriggerContainer,
 )
-from ctapipe.io import SimTelEventSource
 from ctapipe.io.simteleventsource import MISSING_IMAGE_BRIGHTNESS_LIMIT
 from eventio.base import KNOWN_OBJECTS
 from eventio.header import parse_header_bytes
 from eventio.iact import PhotoElectrons, TelescopeData
 from eventio.simtel import objects
-from eventio.simtel.simtelfile import SimTelFile
 
 from ...terminal.logs import quiet
+from . import ctapipe_patches, eventio_patches
+from .eventio_patches import InMemory
 from .run_objects import KINDS
 from .simtel_run import SimTelRun
 from .waveforms import calibrate, decode_differences
@@ -36,14 +36,9 @@ log = logging.getLogger(__name__)
 quiet(f"{__name__}.FastRun")  # ctapipe's own chatter about each file
 
 #: Overridden or called below; without one of them this module can't be imported, and is not used.
-HOOKS = (
-    SimTelEventSource._generate_events,
-    SimTelEventSource._fill_simulated_event_information,
-    SimTelEventSource._get_disabled_pixel_mask,
-    SimTelFile._parse_next_object,
-)
+HOOKS = [getattr(owner, name) for owner, name in ctapipe_patches.RELIED_ON + eventio_patches.RELIED_ON]
 
-HEADER_SIZE, EXTENSION_SIZE = 12, 4
+HEADER_SIZE = 12
 SAMPLES_VERSION = 3
 #: Of counts, pedestals and factors that the compiled loop calibrates; others are left to NumPy, which promotes them.
 LOOP_DTYPES = (np.uint16, np.float32, np.float32)
@@ -52,7 +47,7 @@ TRACKING_NAMES = ("azimuth_raw", "altitude_raw", "azimuth_cor", "altitude_cor")
 REDUCED = 0x7FF
 
 
-class _Inside:
+class _Inside(InMemory):
     """Makes an EventIO object in memory give, when iterated, only the sub-objects of `wanted`."""
 
     wanted = MappingProxyType({})
@@ -60,7 +55,7 @@ class _Inside:
     def __iter__(self):
         if not self.only_subobjects:
             raise ValueError(f"{self} holds more than sub-objects")
-        with self._filehandle.getbuffer() as data:  # let go of: in an error's traceback it crashes Python 3.12.1
+        with self.memory as data:  # let go of: in an error's traceback it crashes Python 3.12.1
             position, stop = self.address, self.address + self.size
             while position < stop:
                 header = parse_header_bytes(data[position : position + HEADER_SIZE])
@@ -73,7 +68,7 @@ class _Inside:
                     raise ValueError(f"{self}: the object of type {header.type} inside is longer than it")
                 kind = self.wanted.get(header.type)
                 if kind is not None:
-                    yield kind(header, self._filehandle)
+                    yield kind(header, self.file)
 
 
 class _Unparsed:
@@ -87,7 +82,7 @@ class TelescopeEventHeader(_Unparsed, objects.TelescopeEventHeader):
     """Header of a telescope's data."""
 
 
-class TrackingPosition(objects.TrackingPosition):
+class TrackingPosition(InMemory, objects.TrackingPosition):
     """Where a telescope pointed."""
 
     def parse(self):
@@ -95,7 +90,7 @@ class TrackingPosition(objects.TrackingPosition):
         names = TRACKING_NAMES[0 if self.has_raw else 2 : 4 if self.has_cor else 2]
         if self.header.version != 0 or self.size < 4 * len(names):
             return super().parse()
-        values = struct.unpack_from(f"<{len(names)}f", self._filehandle.getbuffer(), self.address)
+        values = struct.unpack_from(f"<{len(names)}f", self.memory, self.address)
         return dict(zip(names, values, strict=True))
 
 
@@ -117,15 +112,15 @@ class TruePhotoElectrons(PhotoElectrons):
         return {"photoelectrons": True}
 
 
-class ADCSamples(objects.ADCSamples):
+class ADCSamples(InMemory, objects.ADCSamples):
     """Waveforms of a telescope."""
 
     def parse(self):
         """Return uint16 array (n_gains, n_pixels, n_samples), as eventio's parser does."""
         if self.header.version != SAMPLES_VERSION or self.header.id & REDUCED:
             return super().parse()
-        n_pixels, n_gains, n_samples = struct.unpack_from("<ihh", self._filehandle.getbuffer(), self.address)
-        data = np.frombuffer(self._filehandle.getbuffer(), np.uint8, self.size, self.address)[8:]
+        n_pixels, n_gains, n_samples = struct.unpack_from("<ihh", self.memory, self.address)
+        data = np.frombuffer(self.memory, np.uint8, self.size, self.address)[8:]
         # each sample takes a byte at least: nothing is allocated that a damaged number asks for
         if n_samples < 2 or min(n_pixels, n_gains) < 1 or n_pixels * n_gains * n_samples > len(data):
             return super().parse()
@@ -174,7 +169,8 @@ class FastRun(SimTelRun):
         super().__init__(*arguments, **kwargs)
         self._calibrations = {}
 
-    def _generate_events(self):
+    def made_events(self):
+        """Yield the events."""
         n_without_id = 0
         for count, array_event in enumerate(self.file_):
             event_id = array_event.get("event_id", 0)
@@ -183,7 +179,7 @@ class FastRun(SimTelRun):
                 event_id = -n_without_id
             event = ArrayEventContainer(
                 index=EventIndexContainer(obs_id=self.obs_id, event_id=event_id),
-                simulation=SimulatedEventContainer(shower=self._fill_simulated_event_information(array_event)),
+                simulation=SimulatedEventContainer(shower=self.simulated_shower(array_event)),
                 trigger=self._trigger(array_event["trigger_information"]),
                 count=count,
             )
@@ -199,7 +195,7 @@ class FastRun(SimTelRun):
 
     def _lacks_image(self, array_event, tel_id):
         """Say whether ctapipe would drop an image: so bright, its true image can only be missing by truncation."""
-        if not self._has_true_image or tel_id - 1 in array_event.get("photoelectrons", {}):
+        if not self.has_true_images or tel_id - 1 in array_event.get("photoelectrons", {}):
             return False
         sums = (array_event.get("photoelectron_sums") or {}).get("n_pe")
         if sums is None or not sums[self.telescope_indices_original[tel_id]] > MISSING_IMAGE_BRIGHTNESS_LIMIT:
@@ -225,7 +221,7 @@ class FastRun(SimTelRun):
         if not known or any(one is not other for one, other in zip(known, given, strict=True)):
             container = MonitoringContainer().tel[tel_id]
             container.camera.coefficients.time_shift = laser["tm_calib"]
-            container.camera.coefficients.outlier_mask = self._get_disabled_pixel_mask(tel_id)
+            container.camera.coefficients.outlier_mask = self.disabled_pixels(tel_id)
             result = monitoring["pedestal"] / monitoring["n_ped_slices"], laser["calib"] * self.calib_scale, container
             self._calibrations[tel_id] = given, result
         return result

@@ -6,18 +6,16 @@ import os
 import warnings
 from collections import Counter
 from pathlib import Path
-from unittest.mock import patch
-
-from eventio.simtel import simtelfile
 
 from ...errors import CutError, InputError
 from ...input_files import why_no_file
 from ...telescopes import telescope_type
+from ...tested_versions import untested
+from .eventio_patches import RunFile
 from .foreign_files import refuse_foreign
 from .reading_errors import reading
 from .run_objects import RunObjects
 from .simtel_run import SimTelRun, check_unchanged, identity
-from .tested_versions import untested
 from .top_objects import TopObjects
 
 log = logging.getLogger(__name__)
@@ -69,8 +67,7 @@ class SimTelRuns:
         objects = RunObjects(self._objects, self._class.kinds, self._keeps)
         with reading(self.path), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with patch.object(simtelfile, "EventIOFile", lambda *_, **__: objects):
-                file = simtelfile.SimTelFile(self.path, skip_calibration=True)
+            file = RunFile(self.path, objects)
             objects.begin_events()
             objects.current_shower = lambda: file.current_mc_shower
             try:
@@ -96,7 +93,7 @@ def open_runs(path, fast=False, on_truncated="refuse"):
     ----------
     path : str or Path
     fast : bool
-        Read it the fast way, if that was made for the installed ctapipe and eventio; see fast_simtel.py.
+        Read it the fast way, if that was made for the installed ctapipe and eventio; see fast_run.py.
     on_truncated : 'refuse' or 'keep'
         Whether a file that is cut is an error, or gives the events that are whole before the cut, with a warning;
         then its run is not `complete`.
@@ -139,7 +136,7 @@ def open_run(path, fast=False):
 @functools.cache
 def run_class(fast):
     """Return the class of runs: FastRun, if it is wanted and was made for what is installed, or SimTelRun."""
-    if not fast or untested():
+    if not fast or untested("ctapipe", "eventio"):
         return SimTelRun
     try:
         from .fast_run import FastRun

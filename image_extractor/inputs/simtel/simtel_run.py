@@ -1,17 +1,13 @@
 """One run of a simtel file: ctapipe's event source over the objects that are needed."""
 
-import contextlib
 from pathlib import Path
 from types import MappingProxyType
-from unittest.mock import patch
-
-from ctapipe.core.provenance import Provenance
-from ctapipe.io import SimTelEventSource, simteleventsource
 
 from ...core_positions import AREA_WEIGHTED
 from ...errors import InputError
 from ...terminal.logs import quiet
 from ..pointing import Pointings, altitude, of_tracking
+from .ctapipe_patches import SourceOverFile
 from .reading_errors import reading
 from .run_objects import KINDS
 
@@ -36,7 +32,7 @@ SIMULATION_COLUMNS = {
 }
 
 
-class SimTelRun(SimTelEventSource):
+class SimTelRun(SourceOverFile):
     """One run: ctapipe's event source over :class:`RunObjects`.
 
     Iterate once; then call :meth:`check_end`. As a context manager it closes the file at the end.
@@ -45,10 +41,9 @@ class SimTelRun(SimTelEventSource):
     #: Class of the EventIO objects of each type.
     kinds = MappingProxyType(KINDS)
 
-    def __init__(self, path, sim_tel_file, identity, **kwargs):
-        with _unrecorded(), patch.object(simteleventsource, "SimTelFile", lambda *_, **__: sim_tel_file):
-            super().__init__(input_url=path, **kwargs)
-        self.objects = sim_tel_file._file
+    def __init__(self, path, file, identity, **kwargs):
+        super().__init__(path, file, **kwargs)
+        self.objects = file.objects
         self._identity = identity
         self.is_read = self.is_alone = False
         self.tracking_mode = int(self.file_.header["tracking_mode"])
@@ -61,9 +56,10 @@ class SimTelRun(SimTelEventSource):
         self.file_.allowed_telescopes = set(tel_ids)
         self.objects.accepts = accepts
 
-    def _generator(self):
+    def events(self):
+        """Yield the events; what a damaged file makes the parsers raise is an InputError."""
         with reading(self.input_url):
-            yield from super()._generator()
+            yield from super().events()
         self.is_read = True
 
     def check_end(self):
@@ -105,12 +101,12 @@ class SimTelRun(SimTelEventSource):
         """Azimuth and altitude of the array [rad]; NaN, where the header has none, until events tell it."""
         return self.pointings.array
 
-    def _fill_simulated_event_information(self, array_event):
+    def simulated_shower(self, array_event):
         """Do as ctapipe does; on the way each event tells where its telescopes look, and how its core was drawn."""
         tracking = array_event["tracking_positions"]
         self.event_pointings = {tel_id: of_tracking(position) for tel_id, position in tracking.items()}
         self._area_weighted |= (array_event["mc_event"] or {}).get("aweight", 1) != 1
-        return super()._fill_simulated_event_information(array_event)
+        return super().simulated_shower(array_event)
 
     def facts(self):
         """Return what Run_Table holds of the run but the counts, {column: value}; call after reading."""
@@ -135,18 +131,6 @@ class SimTelRun(SimTelEventSource):
 
 def _value(value, unit):
     return value.to_value(unit) if unit else value
-
-
-@contextlib.contextmanager
-def _unrecorded():
-    """Keep ctapipe from recording an input for nobody: it would start by listing all installed packages, for 0.3 s."""
-    provenance = Provenance()
-    if provenance.current_activity is None:  # else the input is part of what a caller records
-        provenance.add_input_file = lambda *_, **__: None
-    try:
-        yield
-    finally:
-        vars(provenance).pop("add_input_file", None)
 
 
 def check_unchanged(path, before):

@@ -1,0 +1,27 @@
+"""What samples and batches are made of, as type hints; shapes stand where they are used."""
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Integers = NDArray[np.integer[Any]]
+Floats = NDArray[np.floating[Any]]
+
+#: A structured array: rows of a table.
+Records = NDArray[np.void]
+
+#: Arrays by name, whose first axis counts samples.
+Batch = dict[str, NDArray[Any]]
+
+
+class Samples(Protocol):
+    """What frameworks ask of an ImageDataset."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, key: Any) -> Batch: ...
+
+    def batches(self, *args: Any, **options: Any) -> Iterator[Batch]:
+        """Return the batches of an epoch."""

@@ -1,0 +1,162 @@
+#!/usr/bin/env python
+"""Measure how fast datasets are read back, beside dl1-data-handler on a ctapipe-process file of the same events.
+
+    reader.py DATASET.h5 [--dl1 DL1.h5 --dl1dh_python ENV/bin/python]
+
+DATASET is written again in several layouts (in a temporary folder); each is read in batches, one core, warm cache,
+labels included, in epochs of its own process. Rounds alternate between readers; the median counts. dl1-data-handler
+runs in the environment of --dl1dh_python: its DLImageReader with the AxialMapper, channels image and peak_time.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+LAYOUTS = {
+    "none, large chunks": ("none", 1 << 29),
+    "none, 64 KiB": ("none", 1 << 16),
+    "lz4, 64 KiB": ("lz4", 1 << 16),
+    "lz4, one image": ("lz4", 1),
+    "zstd, 64 KiB": ("zstd", 1 << 16),
+    "zstd, one image": ("zstd", 1),
+    "zstd, 1 MiB": ("zstd", 1 << 20),
+}
+ORDERS = ("sequential", "random", "blocks")
+
+
+def lay_out(source, target, compression, chunk_bytes):
+    """Copy a dataset, its image arrays with another compression and chunk size."""
+    from image_extractor.hdf5 import dataset_files, nodes
+
+    filters = nodes.filters(compression)
+    with dataset_files.open_dataset(source) as old, dataset_files.open_file(target, "w") as new:
+        old.root._v_attrs._f_copy(new.root)
+        for node in old.walk_nodes("/"):
+            if not node._v_depth:
+                continue
+            parent = new.get_node(node._v_parent._v_pathname)
+            if hasattr(node, "chunkshape") and node._v_name[0] == "T" and node._v_name[1:].isdigit():
+                rows = min(max(1, chunk_bytes // node.rowsize), max(1, node.nrows))
+                node.copy(parent, filters=filters, chunkshape=(rows, *node.shape[1:]))
+            elif hasattr(node, "nrows"):
+                node.copy(parent)
+            else:
+                new.create_group(parent, node._v_name)
+                node._v_attrs._f_copy(new.get_node(node._v_pathname))
+
+
+def epoch_dataset(path, table, batch_size):
+    """Return {order: function that reads an epoch and returns its number of images}."""
+    from image_extractor.dataset import ImageDataset
+
+    dataset = ImageDataset(path, table=table)
+
+    def run(**options):
+        return sum(len(batch["image"]) for batch in dataset.batches(batch_size, **options))
+
+    return {
+        "sequential": run,
+        "random": lambda: run(shuffle="random", seed=1),
+        "blocks": lambda: run(shuffle="blocks", seed=1),
+    }
+
+
+def epoch_dl1dh(path, batch_size):
+    """As epoch_dataset, with dl1-data-handler."""
+    import numpy as np
+    from dl1_data_handler.reader import DLImageReader
+
+    reader = DLImageReader(
+        input_url_signal=[Path(path)],
+        mode="mono",
+        channels=["image", "peak_time"],
+        image_mapper_type="AxialMapper",
+        focal_length_choice="EQUIVALENT",
+    )
+    n = len(reader.example_identifiers)
+
+    def run(order):
+        return sum(
+            len(reader.generate_mono_batch(order[i : i + batch_size])["features"]) for i in range(0, n, batch_size)
+        )
+
+    return {"sequential": lambda: run(np.arange(n)), "random": lambda: run(np.random.default_rng(1).permutation(n))}
+
+
+def measure(arguments):
+    """Print the images/s of each order, after an epoch that warms the cache up; runs in a process of its own."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    path, table, batch_size = arguments.path, arguments.table, arguments.batch_size
+    epochs = epoch_dl1dh(path, batch_size) if arguments.measure == "dl1dh" else epoch_dataset(path, table, batch_size)
+    rates = {}
+    for order, epoch in epochs.items():
+        epoch()
+        n, seconds, start = 0, [], time.perf_counter()
+        while time.perf_counter() - start < arguments.seconds:
+            begin = time.perf_counter()
+            n = epoch()
+            seconds.append(time.perf_counter() - begin)
+        rates[order] = n / statistics.median(seconds)
+    print(json.dumps(rates))
+
+
+def rates_of(python, kind, path, arguments):
+    """Measure in a new process."""
+    command = [python, __file__, path, "--measure", kind, "--table", arguments.table]
+    command += ["--batch_size", str(arguments.batch_size), "--seconds", str(arguments.seconds)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{python}: {done.stderr.strip().splitlines()[-1]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def compare(arguments):
+    """Measure all layouts and print the table."""
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+        readers = {}
+        if arguments.dl1:
+            readers["dl1-data-handler"] = arguments.dl1dh_python, "dl1dh", arguments.dl1
+        for number, (name, (compression, chunk_bytes)) in enumerate(LAYOUTS.items()):
+            path = str(Path(folder) / f"{number}.h5")
+            lay_out(arguments.path, path, compression, chunk_bytes)
+            readers[name] = sys.executable, "dataset", path
+        rounds = {name: [] for name in readers}
+        for _ in range(arguments.rounds):
+            for name, (python, kind, path) in readers.items():
+                rounds[name].append(rates_of(python, kind, path, arguments))
+        print(f"{'layout':20} {'MB':>7} " + " ".join(f"{order + ' images/s':>23}" for order in ORDERS))
+        base = {}
+        for name, measured in rounds.items():
+            rates = {order: statistics.median(rates[order] for rates in measured) for order in measured[0]}
+            base = base or rates
+            cells = [f"{rates[o]:,.0f}" + (f" ({rates[o] / base[o]:.1f} x)" if o in base else "") for o in rates]
+            print(
+                f"{name:20} {Path(readers[name][2]).stat().st_size / 1e6:7.1f} " + " ".join(f"{c:>23}" for c in cells)
+            )
+
+
+def main():
+    """Read the arguments and measure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("path", metavar="DATASET.h5", help="dataset of one camera, storage_mode = mapped")
+    parser.add_argument("--table", default="Events", help="Events, Training, ... (default: Events)")
+    parser.add_argument("--dl1", help="file of ctapipe-process --write-images with the same events")
+    parser.add_argument("--dl1dh_python", default=sys.executable, help="Python that has dl1-data-handler")
+    parser.add_argument("--batch_size", type=int, default=64, help="default: 64")
+    parser.add_argument("--rounds", type=int, default=3, help="default: 3")
+    parser.add_argument("--seconds", type=float, default=2.0, help="per order and round (default: 2)")
+    parser.add_argument("--folder", help="for the layouts (default: the system's temporary folder)")
+    parser.add_argument("--measure", choices=("dataset", "dl1dh"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    measure(arguments) if arguments.measure else compare(arguments)
+
+
+if __name__ == "__main__":
+    main()

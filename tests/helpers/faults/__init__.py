@@ -1,0 +1,1 @@
+"""Runs that are disturbed, and what is counted of them."""
