@@ -2,7 +2,7 @@
 
 import copy
 import itertools
-import sys
+from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -19,40 +19,63 @@ from .sample_types import Floats, Integers
 #: How channels are chosen: by numbers or names, one or several.
 Channels = int | str | Iterable[int | str]
 
-#: Buffers that are kept for the next batches, and bytes of the largest of them.
-BUFFERS_KEPT, LARGEST_KEPT = 8, 1 << 26
+#: Memory that arrays are made on.
+Bytes = NDArray[np.uint8]
+
+#: Buffers that are kept for the next batches, and bytes of the smallest and largest of them: the system has smaller ones
+#: at hand as fast.
+BUFFERS_KEPT, SMALLEST_KEPT, LARGEST_KEPT = 8, 1 << 20, 1 << 26
 
 
 class BufferPool:
-    """Memory for batches, used again as soon as nobody holds an array on it.
+    """Memory for batches: lent to arrays, and used again when it comes back, which it does with the last array on it.
 
     Fresh memory must be paged in, which costs more than filling it with images.
+
+    Parameters
+    ----------
+    kept : int
+        Pieces of memory that wait to be used again, at most.
+    largest : int or None
+        Bytes of the largest arrays that are lent memory, None: of any size; others get their own.
     """
 
     def __init__(self, kept: int = BUFFERS_KEPT, largest: int | None = LARGEST_KEPT) -> None:
-        self._buffers: list[NDArray[np.uint8]] = []
-        self._kept, self._largest = kept, largest
+        self._free: deque[Bytes] = deque(maxlen=kept)
+        self._largest = largest
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_buffers": []}
+        return self.__dict__ | {"_free": deque(maxlen=self._free.maxlen)}
 
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         """Return an array as numpy.empty does."""
-        dtype = np.dtype(dtype)
-        size = int(np.prod(shape)) * dtype.itemsize
-        keep = self._largest is None or size <= self._largest
-        buffer = self._buffer(size) if keep else np.empty(size, np.uint8)
-        return buffer[:size].view(dtype).reshape(shape)
+        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        if size < SMALLEST_KEPT or (self._largest is not None and size > self._largest):
+            return np.empty(shape, dtype)
+        memory = self._taken(size)
+        return np.asarray(_Loan(memory, memory[:size].view(dtype).reshape(shape), self._free))
 
-    def _buffer(self, size: int) -> NDArray[np.uint8]:
-        for place in range(len(self._buffers)):
-            # the list and the argument: arrays on a buffer hold further references to it
-            fits = size <= self._buffers[place].nbytes <= 2 * size
-            if fits and sys.getrefcount(self._buffers[place]) <= 2:
-                return self._buffers[place]
-        buffer = np.empty(size, np.uint8)
-        self._buffers = [*self._buffers, buffer][-self._kept :]
-        return buffer
+    def _taken(self, size: int) -> Bytes:
+        for _ in range(len(self._free)):
+            try:
+                memory = self._free.popleft()
+            except IndexError:  # another thread has it
+                break
+            if size <= memory.nbytes <= 2 * size:
+                return memory
+            self._free.append(memory)
+        return np.empty(size, np.uint8)
+
+
+class _Loan:
+    """What an array on lent memory rests on, and all views of it: NumPy holds it as long as there is one."""
+
+    def __init__(self, memory: Bytes, array: NDArray[Any], free: deque[Bytes]) -> None:
+        self.__array_interface__ = array.__array_interface__
+        self._memory, self._free = memory, free
+
+    def __del__(self) -> None:
+        self._free.append(self._memory)
 
 
 class Conversion:
