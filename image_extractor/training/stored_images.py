@@ -22,8 +22,8 @@ Channels = int | str | Iterable[int | str]
 #: Memory that arrays are made on.
 Bytes = NDArray[np.uint8]
 
-#: Buffers that are kept for the next batches, and bytes of the smallest and largest of them: the system has smaller ones
-#: at hand as fast.
+#: Buffers that are kept for the next batches, and bytes of the smallest and largest of them: smaller ones the system
+#: has at hand as fast.
 BUFFERS_KEPT, SMALLEST_KEPT, LARGEST_KEPT = 8, 1 << 20, 1 << 26
 
 

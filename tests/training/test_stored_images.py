@@ -7,7 +7,7 @@ import pytest
 
 from image_extractor.training.stored_images import LARGEST_KEPT, SMALLEST_KEPT, BufferPool
 
-SHAPE = (SMALLEST_KEPT // 64, 16)
+SHAPE = (SMALLEST_KEPT // 32, 16)
 
 
 def address(array):
