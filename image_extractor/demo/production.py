@@ -281,7 +281,7 @@ class Production:
             *[f"{name} = {value}" for name, value in vars(self.settings).items()],
             "STORE_PHOTOELECTRONS 1000000",  # readers look for it: the true images are there
         ]
-        return eventio_writer.history(START_TIME, "image_extractor.demo.write", lines)
+        return eventio_writer.history(START_TIME, "image_extractor.demo", lines)
 
     def _run(self):
         return {

@@ -46,6 +46,8 @@ def _new_logging():
     root, package = logging.getLogger(), logging.getLogger("image_extractor")
     handlers, level = root.handlers, (root.level, package.level)
     root.handlers = []
+    root.setLevel(logging.WARNING)
+    package.setLevel(logging.NOTSET)
     try:
         with warnings.catch_warnings():
             yield
