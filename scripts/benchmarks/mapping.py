@@ -256,10 +256,14 @@ def run_dl1dh(source, target):
     name, kind, side = str(given["name"]), str(given["mapper"]), int(given["side"])
     n_pixels = len(given["pix_x"])
     geometry = CameraGeometry(
-        # it knows cameras by name
-        {"LSTcam": "LSTCam"}.get(name, name), np.arange(n_pixels), given["pix_x"] * u.m, given["pix_y"] * u.m,
-        given["pix_area"] * u.m**2, str(given["pix_type"]), given["pix_rotation"] * u.deg,
-    )  # fmt: skip
+        name={"LSTcam": "LSTCam"}.get(name, name),  # it knows cameras by name
+        pix_id=np.arange(n_pixels),
+        pix_x=given["pix_x"] * u.m,
+        pix_y=given["pix_y"] * u.m,
+        pix_area=given["pix_area"] * u.m**2,
+        pix_type=str(given["pix_type"]),
+        pix_rotation=given["pix_rotation"] * u.deg,
+    )
     grids = []
     for method in ("_get_grids_for_interpolation", "_get_grids_for_oversampling"):
         record_calls(image_mapper.ImageMapper, method, grids)
