@@ -277,6 +277,7 @@ MOMENTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", quick_and_slow(MOMENTS, "merging"))
 @pytest.mark.parametrize("jobs", quick_and_slow([1, 2], 1))
 def test_a_killed_run_leaves_nothing_half_written(moment, jobs, production, config, undisturbed, tmp_path):
@@ -295,6 +296,7 @@ def test_a_killed_run_leaves_nothing_half_written(moment, jobs, production, conf
     assert not parts.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
 )
@@ -395,6 +397,7 @@ def test_a_damaged_part_is_made_anew_by_the_same_command(jobs, production, confi
     assert len(extractor.process_files(production[:2], jobs=jobs).outputs) == 1
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_does_not_hang_the_run(production, config, tmp_path):
     process = start([f"{production[0].parent}/*", tmp_path / "o.h5", config, "--jobs", 2])
     parts = tmp_path / "o.h5.parts"

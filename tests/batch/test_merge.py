@@ -194,6 +194,7 @@ def merged_or_refused(parts):
         return None, str(err)
 
 
+@pytest.mark.slow
 def test_a_block_of_zeros_is_named_or_harmless(parts):
     """Wherever it is in a part: one line that names it, or all events are there."""
     expected, dice, n_named = events_of(merged(parts)), random.Random(1), 0

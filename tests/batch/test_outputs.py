@@ -79,6 +79,7 @@ def test_a_tree_goes_on_where_it_was_interrupted(groups, threads, production, co
     assert content(tmp_path / "o.h5") == content(tmp_path / "direct.h5")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_numbered_outputs_are_those_of_runs_of_their_own(jobs, production, config, convert, tmp_path, capsys):
     pattern = f"{production[0].parent}/*"

@@ -295,6 +295,7 @@ def test_files_of_one_name_are_told_apart(production, config, tmp_path):
     assert lines[0].endswith("north/a/run.gz: converted: 6 events read, 6 selected")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", quick_and_slow([1, 2], 1))
 def test_names_that_are_not_utf8_and_a_terminal_that_can_not_print_them(jobs, production, make_config, tmp_path):
     """Of inputs, folder, settings, output: all is there in the end, and in the log in a way that ASCII has."""
@@ -323,6 +324,7 @@ def test_names_that_are_not_utf8_and_a_terminal_that_can_not_print_them(jobs, pr
         assert len(dataset) > 0
 
 
+@pytest.mark.slow
 def test_compiled_code_that_can_not_be_kept_is_one_line(production, config, dataset_path, tmp_path):
     """As in an installation that is read-only, without a home folder: numba finds no place for its cache."""
     (tmp_path / "sitecustomize.py").write_text(
@@ -367,6 +369,7 @@ def test_packaging_files_agree():
         assert package in needed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stdout", ["closed pipe", "full"])
 def test_a_summary_that_can_not_be_printed_changes_nothing(stdout, production, config, tmp_path):
     """The dataset is written, and the exit code says so."""

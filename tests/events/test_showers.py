@@ -101,6 +101,7 @@ def assert_fractions(counts, largest):
         assert abs(counts[f"Events_{name}"] - fraction * n) <= largest, counts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [(), ("--shuffle", "--seed", 4)])
 def test_uses_in_several_bins_stay_in_one_table(runs, cuts, by_dictionary, convert, order):
     found = events(convert(f"{runs}/gamma*", by_dictionary, *SPLIT, "--bins_cuts_dict", cuts, *order))
@@ -114,6 +115,7 @@ def test_uses_in_several_bins_stay_in_one_table(runs, cuts, by_dictionary, conve
     assert {key: group for key, (group, *_) in whole.items()} == {key: group for key, (group, *_) in found.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mode", "storage_mode"), [("gh_class", "mapped"), ("energy_recon", "all")])
 def test_command_class_and_reader_split_alike(runs, convert, make_config, tmp_path, mode, storage_mode, monkeypatch):
     """Also in blocks of a few rows."""

@@ -1,5 +1,7 @@
 """Fixtures of the tests that disturb runs."""
 
+from pathlib import Path
+
 import pytest
 from helpers.faults.harness import shared_server
 
@@ -30,3 +32,10 @@ def many_telescopes(tmp_path_factory):
     path = tmp_path_factory.mktemp("many") / "many.simtel"
     write_demo_file(path, events=2, telescopes="SSTC:400", energy=(20.0, 50.0))
     return path
+
+
+def pytest_collection_modifyitems(items):
+    """Disturbances are tried by CI, and by whoever asks for them."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.slow)

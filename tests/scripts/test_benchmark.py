@@ -18,6 +18,7 @@ def run(name, *arguments, folder=None):
     return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False, cwd=folder)
 
 
+@pytest.mark.slow
 def test_every_step_is_measured(production, tmp_path):
     report, here = tmp_path / "report.json", tmp_path / "here"
     here.mkdir()
@@ -49,6 +50,7 @@ def test_what_can_not_be_measured_is_said_in_one_line(arguments, reason):
     assert len(result.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_compressions_are_compared(production, tmp_path):
     settings = {"storage_mode": "mapped", "telescope_type_mode": "ALL", "energy_bins_min": -3, "energy_bins_max": 3}
     ImageExtractor(tmp_path / "d.h5", None, "gh_class", use_pkl_dict=False, **settings).process_data(production[0])

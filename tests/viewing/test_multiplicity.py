@@ -58,6 +58,7 @@ def test_passing_events_of_a_simtel_file(name, run, n_events, production, real):
     assert (multiplicity.n_events("all"), multiplicity.n_events("passing")) == (n_events, 2)
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path):
     made = write_dataset(tmp_path / "made.h5", (30, 20))
     cuts = tmp_path / "cuts.pkl"

@@ -116,6 +116,7 @@ def test_axes_agree(tmp_path):
             assert right_way > np.cos(np.radians(31))
 
 
+@pytest.mark.slow
 def test_nothing_is_cut_off_or_overlaps(tmp_path):
     """For few and for many telescopes every text and panel is inside the picture; colour bars are free."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -251,6 +252,7 @@ def test_runs_of_one_number_and_primary_give_two_pictures(tmp_path, draw):
         assert [all(word in title for word in words) for title in spaced].count(True) == 1
 
 
+@pytest.mark.slow
 def test_nothing_is_overwritten_but_by_the_same_command(tmp_path, draw):
     """Pictures say what they show: the same dataset's, drawn again, takes the place of the old one."""
     folders = [tmp_path / name for name in ("one", "two")]
@@ -278,6 +280,7 @@ def test_nothing_is_overwritten_but_by_the_same_command(tmp_path, draw):
     assert len(list(tmp_path.glob("*.png"))) == 2 * 4 + 2
 
 
+@pytest.mark.slow
 def test_events_of_numbered_outputs(tmp_path, draw):
     """An event is found in whichever it is; random ones are drawn from all."""
     made = [write_dataset(tmp_path / f"o_{number:04}.h5", (n, 0)) for number, n in ((0, 2), (1, 4))]

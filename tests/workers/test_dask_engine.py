@@ -93,6 +93,7 @@ def lines_of(stderr):
     return [line for line in stderr.splitlines() if not line.startswith("INFO: ")]
 
 
+@pytest.mark.slow
 @needs_dask
 def test_a_local_cluster_gives_the_same(production, config, undisturbed, tmp_path):
     options = "--shuffle", "--split", "--scheduler", "local", "--jobs", 2

@@ -35,6 +35,7 @@ class Counting(Progress):
         self.n_files += 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", EXECUTORS)
 def test_any_executor_gives_the_same_and_is_left_open(kind, production, config, convert, tmp_path):
     expected = content(convert(f"{production[0].parent}/*", config))
@@ -56,6 +57,7 @@ def sorted_runs(found):
     return [(name.decode(),) for name in sorted(names, key=data.index)]
 
 
+@pytest.mark.slow
 def test_an_executor_that_breaks_ends_the_run_in_a_state_to_go_on_from(
     production, config, convert, tmp_path, monkeypatch
 ):
@@ -153,6 +155,7 @@ def test_tasks_are_submitted_in_a_bounded_window(many, monkeypatch):
     assert max(most) <= 5
 
 
+@pytest.mark.slow
 def test_memory_grows_by_a_small_record_for_each_file(many, monkeypatch):
     """Its outcome in the report, which is what a caller asks for."""
     monkeypatch.setattr(engine, "WINDOW", 50)
