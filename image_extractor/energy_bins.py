@@ -10,7 +10,6 @@ UNITS = ("eV", "keV", "MeV", "GeV", "TeV", "PeV")
 TEV_IN = {"eV": 1e12, "keV": 1e9, "MeV": 1e6, "GeV": 1e3, "TeV": 1.0, "PeV": 1e-3}
 MAX_BINS = 1000
 
-
 #: Relative error of energies that were rounded, as to float32, at the edge of a bin.
 ROUNDING = 1e-6
 ROUNDINGS = (1, 1 - ROUNDING, 1 + ROUNDING)

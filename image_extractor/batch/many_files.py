@@ -81,30 +81,8 @@ def convert_files(
     output_path : Path
     files : list of str or Path
         In the order in which their events are to stand.
-    max_events : int, optional
-        Events written per file, at most.
-    jobs : int
-        Worker processes; 1 converts in this one.
-    executor : concurrent.futures.Executor or distributed.Client, optional
-        Takes the tasks in the place of worker processes of this run, and is left as it is. Its workers must see files
-        and output under the same paths, and have the same software.
-    files_per_output : int, optional
-        Write OUTPUT_0000.h5, OUTPUT_0001.h5, ... of so many files each; those that are there stay as they are.
-    seed : int, optional
-        Shuffle with it.
-    split : dict, optional
-        {'Training': 0.9, ...}.
-    overwrite : bool
-        Start the output afresh.
-    on_error : str
-        'skip' leaves out a file that can't be converted; 'stop' raises its InputError, and the output
-        stays as it was.
-    on_truncated : str
-        'refuse' a file that ends early, or 'keep' its whole events and mark the run.
-    command_line : str
-        For the file's provenance.
-    progress : Progress, optional
-        Told of events read, files done and the merge.
+    others
+        As for :meth:`ImageExtractor.process_files`.
 
     Returns
     -------
@@ -145,7 +123,7 @@ def convert_files(
         progress.started(len(files))
         for outcome in filter(None, report.outcomes):
             progress.done(outcome)
-        with Crew(converter, parts_folder.folder, executor, jobs if len(files) > 1 else 1) as crew:
+        with Crew(converter, parts_folder.folder, executor, jobs if len(files) > 1 else 1, tasks.MODULES) as crew:
             converted = convert_all(crew, conversions, len(left), on_error, progress)
         for index, outcome in zip(left, converted, strict=True):
             report.outcomes[index] = outcome
@@ -159,7 +137,7 @@ def convert_files(
                     provenance.provenance(converter.settings) | converter.dictionary | {"command_line": command_line}
                 )
                 progress.merging(len(parts))
-                with Crew(None, parts_folder.folder, executor, jobs) as crew:
+                with Crew(None, parts_folder.folder, executor, jobs, tasks.MODULES) as crew:
                     report.outputs = target.write(parts, crew, parts_folder.folder, attributes, progress.merged)
         parts_folder.clear()
     return report

@@ -14,6 +14,9 @@ from . import merge
 
 log = logging.getLogger(__name__)
 
+#: What workers that do these tasks import.
+MODULES = ("image_extractor.conversion.converter", "ctapipe.calib")
+
 
 # -- files to parts -------------------------------------------------------------------------------
 

@@ -11,7 +11,6 @@ OPTICS = {
     "mirror_area": ("a mirror of", "m2"),
 }
 
-
 #: Relative difference of such numbers, at most: they are stored as float32.
 OPTICS_TOLERANCE = 1e-5
 

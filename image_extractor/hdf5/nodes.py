@@ -17,7 +17,6 @@ from .verification import write_chunks
 CHUNK_BYTES = 1 << 16
 IMAGES_PER_CHUNK = 1
 
-
 #: Bytes of images that are copied at once.
 COPY_BYTES = 64 << 20
 
@@ -27,7 +26,6 @@ MAX_LOOKUPS = 5000
 #: What lies uncompressed is in chunks as large as this, where the final size is known: readers map it into memory.
 #: HDF5 admits chunks below 4 GiB.
 PLAIN_CHUNK_BYTES = 1 << 29
-
 
 COMPRESSORS = {"zstd": ("blosc:zstd", 1), "lz4": ("blosc:lz4", 5), "zlib": ("zlib", 4), "none": (None, 0)}
 

@@ -4,8 +4,8 @@ import datetime
 import importlib.metadata
 
 from .. import config
-from ..hdf5 import schema
 from ..version import __version__
+from . import schema
 
 
 def versions():

@@ -14,10 +14,10 @@ from .local_pool import LocalPool
 from .work import MAX_DEATHS, shared, work
 
 
-def engine(executor, jobs):
+def engine(executor, jobs, preload=()):
     """Return the engine of an executor or dask client, or of `jobs` local workers; None: this process does it alone."""
     if executor is None:
-        return LocalPool(jobs) if jobs > 1 else None
+        return LocalPool(jobs, preload) if jobs > 1 else None
     if hasattr(executor, "get_executor"):
         from .dask_engine import DaskEngine
 
@@ -34,13 +34,13 @@ class Crew:
         For the functions that are called.
     folder : Path
         The folder of parts.
-    executor, jobs
+    executor, jobs, preload
         As for :func:`engine`.
     """
 
-    def __init__(self, tool, folder, executor, jobs):
+    def __init__(self, tool, folder, executor, jobs, preload=()):
         self._tool, self._folder = tool, folder
-        self._engine = engine(executor, jobs)
+        self._engine = engine(executor, jobs, preload)
         self._stack = contextlib.ExitStack()
 
     def __enter__(self):

@@ -15,13 +15,20 @@ from .engine import Engine
 
 
 class LocalPool(Engine):
-    """Worker processes, each an executor of its own, so that the death of one is no other's."""
+    """Worker processes, each an executor of its own, so that the death of one is no other's.
 
-    def __init__(self, workers):
+    Parameters
+    ----------
+    workers : int
+    preload : list of str
+        Modules that are imported once, in the process that workers are forked from.
+    """
+
+    def __init__(self, workers, preload=()):
         # forkserver: workers inherit neither open HDF5 files nor threads, and import only once
         methods = multiprocessing.get_all_start_methods()
         self._context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-        self._context.set_forkserver_preload(["image_extractor.conversion.converter", "ctapipe.calib"])
+        self._context.set_forkserver_preload(list(preload))
         self._messages = self._context.SimpleQueue()
         self._n_workers, self._workers, self._idle = workers, [], []
         self.tell = _QueueTeller()

@@ -20,10 +20,8 @@ from ..hdf5 import provenance
 #: A file whose worker dies this often is left out.
 MAX_DEATHS = 3
 
-
 #: Seconds between two looks whether the run still goes on.
 LOOK_EVERY = 1.0
-
 
 #: PyTables is not made for threads, and a death must have one task to blame.
 _one_at_a_time = threading.Lock()

@@ -11,7 +11,6 @@ from .foreign_files import version_words
 #: How eventio says which versions of an object it reads.
 VERSION_REFUSED = re.compile(r"Unsupported version of (?P<object>\w+):(?P<known>.*?)(,| ) ?got:? (?P<given>\d+)")
 
-
 NUMBER = re.compile(r"\d+")
 
 
