@@ -18,14 +18,14 @@ from image_extractor.batch.many_files import Report
 from image_extractor.image_extractor import ImageExtractor
 
 PACKAGE = Path(image_extractor.__file__).parent
-ROOT = PACKAGE.parent
+ROOT = Path(__file__).parents[1]
 
 #: SHA-256 of the default settings as version 1.1.0 wrote them to its datasets and parts.
 DEFAULT_SETTINGS = "64e24a975a775282aa94f701df8b870f64f58513039eef5acb182ec13ccba7a3"
 
 
 def python(*arguments, **options):
-    environment = os.environ | {"PYTHONPATH": os.fspath(ROOT)}
+    environment = os.environ | {"PYTHONPATH": os.fspath(PACKAGE.parent)}
     command = [sys.executable, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, **options)
 
