@@ -140,6 +140,7 @@ def test_example_files(name):
     }[name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("elsewhere", [False, True])
 def test_the_first_versions_way_to_run_it(elsewhere, tmp_path):
     """By the path of the file, where the package's own image_extractor.py is first on Python's path."""

@@ -411,6 +411,7 @@ def test_a_worker_that_dies_does_not_hang_the_run(production, config, tmp_path):
     assert len(events_by_table(tmp_path / "o.h5")) >= 31
 
 
+@pytest.mark.slow
 def test_two_runs_never_mix(production, config, tmp_path):
     from image_extractor.batch.parts_folder import hold_parts_folder
 

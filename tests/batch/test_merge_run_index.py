@@ -1,5 +1,6 @@
 """Every event names its run: the row in Run_Table, through append, merge, shuffle, split and numbered outputs."""
 
+import pytest
 import tables
 from helpers.processes import called
 from helpers.reading import dl1_events, read_dataset
@@ -45,6 +46,7 @@ def test_runs_of_one_number_and_primary(config, convert, tmp_path):
     assert (checked.returncode, checked.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_appended_shuffled_split_numbered(production, config, convert):
     paths = [path for path in production]
     output = convert(paths[0], config)

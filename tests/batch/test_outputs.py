@@ -37,6 +37,7 @@ def events(path):
     return [(event["run_number"], event["gamma_hadron_label"], event["event_number"]) for event in read_dataset(path)]
 
 
+@pytest.mark.slow
 def test_a_tree_of_merges_gives_what_one_merge_gives(groups, threads, production, config, convert, tmp_path):
     """In order, and shuffled and split; appended to, too."""
     options = {"seed": 0, "split": {"Training": 0.6, "Validation": 0.4}}
@@ -103,6 +104,7 @@ def test_numbered_outputs_are_those_of_runs_of_their_own(jobs, production, confi
         assert sum(sizes) == len(training) + len(validation)
 
 
+@pytest.mark.slow
 def test_numbered_outputs_grow_by_new_ones(production, config, convert, tmp_path, capsys):
     """What any of them holds is not written again; --overwrite starts afresh and leaves no old one."""
     for i, pattern in enumerate(("gamma*", "*", "*")):

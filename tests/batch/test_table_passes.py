@@ -57,6 +57,7 @@ def extractor(tmp_path):
     return ImageExtractor(tmp_path / "unused.h5", {}, "gh_class")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block_bytes", [None, 2000])
 def test_shuffle_and_split_keep_every_event(dataset, extractor, block_bytes, monkeypatch):
     """Also in blocks of a few rows, where the shuffle goes by way of buckets on disk."""

@@ -162,6 +162,7 @@ def test_the_class_names_what_it_leaves_out(production, tmp_path, caplog):
     assert f"{tmp_path / 'bad.simtel'}: not a simtel (EventIO) file" in caplog.text
 
 
+@pytest.mark.slow
 def test_example_line_of_the_first_readme(production, make_config, tmp_path):
     """image_extractor.py "*.simtel.gz" ./dataset.h5 ./settings.config ./bins_cuts_dict.pkl --shuffle --split"""
     config = make_config(use_pkl_dict=True, telescope_type_mode="ALL", storage_mode="mapped")
@@ -209,6 +210,7 @@ def test_debug_shows_the_traceback_of_an_input_that_failed(jobs, on_error, produ
     assert "image_extractor.errors.CutError: " in debug.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", quick_and_slow([1, 2], 1))
 def test_debug_says_what_a_file_holds_and_what_becomes_of_it(jobs, production, make_config, tmp_path):
     config = make_config(telescope_type_mode="SST", energy_bins_min=-1, energy_bins_max=6)

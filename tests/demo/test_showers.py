@@ -94,6 +94,7 @@ def test_gamma_images_have_a_time_gradient(gamma_images):
     assert np.median(correlations) > 0.7
 
 
+@pytest.mark.slow
 def test_protons_are_wider_and_more_irregular_than_gammas(gamma_images, proton_images):
     widths, islands = [], []
     for images in (gamma_images, proton_images):

@@ -151,6 +151,7 @@ def test_without_shuffle_tables_are_in_input_order(runs, plain, convert):
         assert len({key[:2] for key, (_, table, _) in found.items() if table == f"Events_{name}"}) > 2  # of all runs
 
 
+@pytest.mark.slow
 def test_the_summary_says_what_came_out(runs, plain, convert, capsys):
     for options in ((), ("--files_per_output", 3)):
         output = convert(f"{runs}/*.simtel", plain, *SPLIT, *options, output="set.h5")

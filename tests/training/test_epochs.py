@@ -45,6 +45,7 @@ def test_blocks_stay_together_in_the_buffer(mapped_path):
         assert len({number // 8 for number in numbers[:8]}) == 2  # and the blocks are mixed
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 1000), st.integers(2, 9))
 def test_split_shares_out_showers(mapped_path, seed, tenths):

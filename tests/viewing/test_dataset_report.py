@@ -52,6 +52,7 @@ def test_summary_counts_what_was_written(tmp_path, storage_mode):
     assert (sst[5], sst[7]) == (str(per_telescope[2]), "7")
 
 
+@pytest.mark.slow
 def test_summary_fits_a_screen(tmp_path):
     path = tmp_path / "made.h5"
     bins = {"energy_bins_min": -4.0, "energy_bins_max": 4.0, "energy_bins_bin_size": 0.2}

@@ -78,6 +78,7 @@ def test_the_command(tmp_path):
     assert lines[-2][:3] == ["mean", f"{mean:.2f}", "-"]  # none passes
 
 
+@pytest.mark.slow
 def test_names_of_pictures(tmp_path):
     write_dataset(tmp_path / "made.h5", (3, 2))
     result = called("plot_numtel", "made.h5", cwd=tmp_path)

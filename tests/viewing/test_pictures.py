@@ -184,6 +184,7 @@ def test_title_is_the_truth(tmp_path):
     assert f"label {values['energy_reconstruction_bin_label']}" in title
 
 
+@pytest.mark.slow
 def test_the_command_draws_both_primaries_of_an_event(tmp_path):
     write_dataset(tmp_path / "made.h5", (4, 4), seed=1, split={"Training": 0.5, "Validation": 0.5})
     arguments = ["--run", 4, "--event", 200, "--output", tmp_path / "new" / "pictures"]
@@ -350,6 +351,7 @@ def test_without_matplotlib_one_line_says_how_to_get_it(tmp_path, script):
     assert result.stderr == "needs matplotlib: pip install 'image_extractor[scripts]'\n"
 
 
+@pytest.mark.slow
 def test_demo_cameras(tmp_path, all_cameras):
     """Hexagons and squares, and nothing is said of them."""
     path = tmp_path / "demo.h5"

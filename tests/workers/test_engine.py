@@ -72,6 +72,7 @@ def test_an_executor_that_breaks_ends_the_run_in_a_state_to_go_on_from(
     assert not again.process_files(production).failed
 
 
+@pytest.mark.slow
 def test_a_file_that_kills_has_no_effect_on_others_of_the_pool(production, config, tmp_path, monkeypatch):
     monkeypatch.setattr(converter, "Converter", Deadly)
     report = ImageExtractor.from_config(tmp_path / "o.h5", None, config).process_files(production, jobs=2)

@@ -129,6 +129,7 @@ def test_real_files_that_people_take_for_runs(name, words):
             open_run.open_runs(path, fast)
 
 
+@pytest.mark.slow
 def test_damage_is_never_told_in_pythons_words(run, tmp_path):
     """Objects left out, twice there, or of other types: whatever the parsers raise."""
     kinds = sorted({kind(one) for one in run})

@@ -288,6 +288,7 @@ def there(data, suffix):
     return zstandard.ZstdDecompressor().decompressobj().decompress(data) if suffix == ".zst" else data
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fast", quick_and_slow([True, False], True))
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_whole_events_of_a_cut_file_are_kept_if_that_is_wanted(suffix, fast, runs, tmp_path, caplog):
