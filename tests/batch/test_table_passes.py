@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tables
+from helpers.marks import quick_and_slow
 from helpers.reading import content, read_dataset
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -57,8 +58,7 @@ def extractor(tmp_path):
     return ImageExtractor(tmp_path / "unused.h5", {}, "gh_class")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("block_bytes", [None, 2000])
+@pytest.mark.parametrize("block_bytes", quick_and_slow([None, 2000], None))
 def test_shuffle_and_split_keep_every_event(dataset, extractor, block_bytes, monkeypatch):
     """Also in blocks of a few rows, where the shuffle goes by way of buckets on disk."""
     if block_bytes:

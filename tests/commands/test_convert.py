@@ -211,7 +211,7 @@ def test_debug_shows_the_traceback_of_an_input_that_failed(jobs, on_error, produ
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("jobs", quick_and_slow([1, 2], 1))
+@pytest.mark.parametrize("jobs", [1, 2])
 def test_debug_says_what_a_file_holds_and_what_becomes_of_it(jobs, production, make_config, tmp_path):
     config = make_config(telescope_type_mode="SST", energy_bins_min=-1, energy_bins_max=6)
     files = f"{production[0].parent}/gamma_run*.simtel.*"

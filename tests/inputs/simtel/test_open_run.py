@@ -10,7 +10,6 @@ import zstandard
 from ctapipe.calib import CameraCalibrator
 from ctapipe.io import SimTelEventSource
 from helpers.eventio_bytes import kind, objects_of, packed
-from helpers.marks import quick_and_slow
 from helpers.reading import dl1_events, read_dataset
 
 from image_extractor import demo
@@ -289,7 +288,7 @@ def there(data, suffix):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fast", quick_and_slow([True, False], True))
+@pytest.mark.parametrize("fast", [True, False])
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_whole_events_of_a_cut_file_are_kept_if_that_is_wanted(suffix, fast, runs, tmp_path, caplog):
     data, sound = runs[0][0], by_ctapipe(runs[1][0])
