@@ -50,7 +50,8 @@ def separation(one, other):
 
 
 def mean(directions):
-    """Return the direction in the middle of some, NOWHERE of none."""
+    """Return the direction in the middle of some, NOWHERE of none; unknown ones do not count."""
+    directions = [direction for direction in directions if not any(map(math.isnan, direction))]
     if not directions:
         return NOWHERE
     az, alt = np.array(directions, np.float64).T

@@ -102,6 +102,7 @@ def check_against_ctapipe(path, rows, tel_ids):
     return n_missing
 
 
+@pytest.mark.one_in(3)
 @FAST
 @pytest.mark.parametrize("mode", ["gh_class", "energy_recon"])
 @pytest.mark.parametrize("storage_mode", ["mapped", "all"])
@@ -131,6 +132,7 @@ def test_divergent_telescopes(run, tmp_path, convert, make_config, caplog, fast,
     assert check(tmp_path / "dataset.h5")[0] == []
 
 
+@pytest.mark.slow
 @FAST
 def test_a_late_change_is_noticed_and_nothing_is_there_twice(run, tmp_path, convert, make_config, fast):
     """Only in the fifth event a telescope looks elsewhere: events before it have the column, too."""

@@ -17,16 +17,24 @@ def refuse_foreign(path):
 
     path : str or Path, of a file that can be read
     """
-    stream = ByteStream(path)
-    try:
-        start = stream.read_some(HEADER_SIZE)
-    finally:
-        stream.close()
-    what = _what(start)
+    what = _what(_start(path))
     if what == "other":
         raise InputError(f"{path}: not a simtel (EventIO) file")
     if what:
         raise no_run(path, what)
+
+
+def is_other(path):
+    """Say whether a file is of another kind altogether: neither EventIO nor CORSIKA's."""
+    return _what(_start(path)) == "other"
+
+
+def _start(path):
+    stream = ByteStream(path)
+    try:
+        return stream.read_some(HEADER_SIZE)
+    finally:
+        stream.close()
 
 
 def no_run(path, what):

@@ -2,20 +2,18 @@
 
 import functools
 import logging
-import os
 import warnings
-from collections import Counter
 from pathlib import Path
 
-from ...errors import CutError, InputError
-from ...input_files import why_no_file
-from ...telescopes import telescope_type
+from ...errors import CutError
+from ...input_files import check_readable
 from ...tested_versions import untested
+from ..unchanged import check_unchanged, identity
 from .eventio_patches import RunFile
 from .foreign_files import refuse_foreign
 from .reading_errors import reading
 from .run_objects import RunObjects
-from .simtel_run import SimTelRun, check_unchanged, identity
+from .simtel_run import SimTelRun
 from .top_objects import TopObjects
 
 log = logging.getLogger(__name__)
@@ -33,7 +31,7 @@ class SimTelRuns:
         self._class, self._keeps = run_class(fast), on_truncated == "keep"
         self._identity = identity(path)
         self._objects = TopObjects(path)
-        self._next = None
+        self._given = self._next = None
         try:
             self._next = self._open_next()
         finally:
@@ -48,11 +46,13 @@ class SimTelRuns:
 
     def __iter__(self):
         while self._next is not None:
-            run, self._next = self._next, None
+            run = self._given = self._next
+            self._next = None
             yield run
             with reading(self.path):
                 if run.objects.another_follows():
                     self._next = self._open_further()
+            run.objects.let_go()
 
     def _open_further(self):
         try:
@@ -84,6 +84,8 @@ class SimTelRuns:
     def close(self):
         """Close the file."""
         self._objects.close()
+        for run in filter(None, (self._given, self._next)):
+            run.objects.let_go()
 
 
 def open_runs(path, fast=False, on_truncated="refuse"):
@@ -109,12 +111,7 @@ def open_runs(path, fast=False, on_truncated="refuse"):
         If the file is not there, is no simtel file, or its header can't be read.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: {why_no_file(path)}")
-    if path.stat().st_size == 0:
-        raise InputError(f"{path}: empty, zero bytes")
-    if not os.access(path, os.R_OK):
-        raise InputError(f"{path}: not readable")
+    check_readable(path)
     with reading(path):
         refuse_foreign(path)
     return SimTelRuns(path, fast, on_truncated)
@@ -144,20 +141,3 @@ def run_class(fast):
         log.warning("the fast reader is not used: what it relies on is gone: %s", err)
         return SimTelRun
     return FastRun
-
-
-def first_primary(path):
-    """Return the primary id of the first shower of a file, -1 if its first run has none."""
-    with open_runs(path) as runs:
-        objects = next(iter(runs)).objects
-        with reading(path):
-            for _ in objects:
-                if objects.primary_id != -1:
-                    break
-        return int(objects.primary_id)
-
-
-def describe_telescopes(run):
-    """Return in words which telescopes a run has."""
-    cameras = Counter(f"{telescope_type(telescope)} {telescope.camera.name}" for telescope in run.subarray.tel.values())
-    return "it has " + ", ".join(f"{n} {name}" for name, n in sorted(cameras.items()))

@@ -1,9 +1,11 @@
 """The EventIO objects of one run: where it begins and ends, and which of its events are wanted."""
 
+import io
 import logging
-from collections import deque
+from collections import Counter, deque
 
 from eventio.base import KNOWN_OBJECTS, EventIOObject
+from eventio.header import parse_header_bytes
 from eventio.histograms import Histograms
 
 from ...errors import CutError, InputError
@@ -58,8 +60,8 @@ class RunObjects:
 
     Each object is read whole, so that a truncated one is noticed. What stands between the descriptions of the
     telescopes but belongs to events comes behind them: in files that old tools merged, a shower may stand there.
-    Shower events are offered to `accepts(event_id, shower)` on their headers; those it refuses are passed over
-    undecoded.
+    Shower events are offered to `accepts(event_id, shower, trigger)` on their headers; those it refuses are passed over
+    undecoded. `trigger()` gives the ids of the telescopes that triggered.
 
     Parameters
     ----------
@@ -72,8 +74,8 @@ class RunObjects:
 
     Attributes
     ----------
-    n_calibration : int
-        Pedestal and flasher events passed over.
+    calibrations : Counter
+        Pedestal and flasher events passed over, by sim_telarray's types; -1 where it is not told.
     primary_id : int
         Primary of the first shower, -1 before it.
     n_showers, n_uses : int
@@ -90,7 +92,7 @@ class RunObjects:
         self.stream = objects.stream
         self.accepts = None
         self.current_shower = None
-        self.n_calibration = 0
+        self.calibrations = Counter()
         self.primary_id = -1
         self.n_showers = self.n_uses = 0
         self.read_at_event = (0, 0)
@@ -185,7 +187,7 @@ class RunObjects:
         if kind in PASSED_OVER:
             one.skip()
         elif kind == CALIBRATION_EVENT or (kind == ARRAY_EVENT and not self._seen_shower):
-            self.n_calibration += 1
+            self.calibrations[one.header.id if kind == CALIBRATION_EVENT else -1] += 1
             one.skip()
         elif kind in EVENT_PARTS:
             one.payload()
@@ -242,7 +244,7 @@ class RunObjects:
             one.payload()
         start = one.start(NESTED_HEADER_SIZE)
         self._last_event_id = _event_id(one.header, start)
-        if self.accepts is None or self.accepts(self._last_event_id, self.current_shower()):
+        if self.accepts is None or self.accepts(self._last_event_id, self.current_shower(), lambda: _triggered(one)):
             self._check_version(int.from_bytes(start[:2], "little"), int.from_bytes(start[2:4], "little") >> 4)
             self.read_at_event = self.n_showers, self.n_uses
             self._ready += [*map(self._whole, self._held), self._whole(one)]
@@ -348,6 +350,10 @@ class RunObjects:
     def _damaged(self, what):
         return InputError(f"{self._path}: damaged: {what}")
 
+    def let_go(self):
+        """Forget who asks for events: it and the run hold each other, and would wait for garbage to be collected."""
+        self.accepts = self.current_shower = None
+
     def tell(self):
         """Return 0: the run is read once, forward."""
         return 0
@@ -357,8 +363,18 @@ class RunObjects:
         self._objects.close()
 
 
-def _refuse(_event_id, _shower):
+def _refuse(_event_id, _shower, _trigger):
     return False
+
+
+def _triggered(one):
+    """Return the ids of the telescopes that triggered an array event, int array; read from its first bytes."""
+    header = parse_header_bytes(one.start(NESTED_HEADER_SIZE))
+    if header.type != TRIGGER:
+        raise ValueError("an event does not begin with its trigger")
+    content = one.start(NESTED_HEADER_SIZE + header.content_size)[NESTED_HEADER_SIZE:]
+    header.content_address = 0
+    return KINDS[TRIGGER](header, filehandle=io.BytesIO(content)).parse()["triggered_telescopes"]
 
 
 def _event_id(header, start):

@@ -1,35 +1,23 @@
 """One run of a simtel file: ctapipe's event source over the objects that are needed."""
 
-from pathlib import Path
+from collections import Counter
 from types import MappingProxyType
+
+from ctapipe.containers import EventType
+from ctapipe.io.simteleventsource import SIMTEL_TO_CTA_EVENT_TYPE
 
 from ...core_positions import AREA_WEIGHTED
 from ...errors import InputError
 from ...terminal.logs import quiet
 from ..pointing import Pointings, altitude, of_tracking
+from ..showers import of_container
+from ..simulation_facts import simulation_facts
+from ..unchanged import check_unchanged
 from .ctapipe_patches import SourceOverFile
 from .reading_errors import reading
 from .run_objects import KINDS
 
 quiet(f"{__name__}.SimTelRun")  # ctapipe's own chatter about each file
-
-#: Columns of Run_Table that are fields of ctapipe's SimulationConfigContainer, and their units.
-SIMULATION_COLUMNS = {
-    "corsika_version": None,
-    "simtel_version": None,
-    "energy_range_min": "TeV",
-    "energy_range_max": "TeV",
-    "spectral_index": None,
-    "n_showers": None,
-    "shower_reuse": None,
-    "min_scatter_range": "m",
-    "max_scatter_range": "m",
-    "core_pos_mode": None,
-    "min_viewcone_radius": "deg",
-    "max_viewcone_radius": "deg",
-    "diffuse": None,
-    "atmosphere": None,
-}
 
 
 class SimTelRun(SourceOverFile):
@@ -41,6 +29,9 @@ class SimTelRun(SourceOverFile):
     #: Class of the EventIO objects of each type.
     kinds = MappingProxyType(KINDS)
 
+    #: Its images are to be made.
+    has_images = False
+
     def __init__(self, path, file, identity, **kwargs):
         super().__init__(path, file, **kwargs)
         self.objects = file.objects
@@ -49,12 +40,30 @@ class SimTelRun(SourceOverFile):
         self.tracking_mode = int(self.file_.header["tracking_mode"])
         self.pointings = Pointings(self._header_pointing())
         self._area_weighted = False
+        self._image_sums = None
 
     def select(self, tel_ids, accepts):
-        """Choose what iterating yields: these telescopes, and the events for which accepts(event_id, shower)."""
+        """Choose what iterating yields.
+
+        Parameters
+        ----------
+        tel_ids : iterable of int
+            These telescopes.
+        accepts : callable
+            accepts(event_id, shower, trigger) says whether an event is wanted, or of which of these telescopes (a set,
+            empty for none). `shower` is sim_telarray's MC shower as eventio parses it, `trigger()` gives the ids of the
+            telescopes that triggered.
+        """
         self.allowed_tels = set(tel_ids)
         self.file_.allowed_telescopes = set(tel_ids)
-        self.objects.accepts = accepts
+
+        def wanted(event_id, shower, trigger):
+            found = accepts(event_id, shower, trigger)
+            # the event's data come next
+            self.file_.allowed_telescopes = found if isinstance(found, set) and found else self.allowed_tels
+            return bool(found)
+
+        self.objects.accepts = wanted
 
     def events(self):
         """Yield the events; what a damaged file makes the parsers raise is an InputError."""
@@ -72,6 +81,58 @@ class SimTelRun(SourceOverFile):
     def check_unchanged(self):
         """Raise InputError if the file was changed or replaced while it was read."""
         check_unchanged(self.input_url, self._identity)
+
+    def reading(self):
+        """Return what turns errors into InputError: a context for whatever is done with an event."""
+        return reading(self.input_url)
+
+    @property
+    def primary(self):
+        """The primary of the first shower, -1 before it."""
+        return int(self.objects.primary_id)
+
+    @property
+    def has_events(self):
+        """Whether a shower was read."""
+        return self.primary != -1
+
+    def first_primary(self):
+        """Return the primary of the first shower, -1 if there is none; reads up to it."""
+        with self.reading():
+            for _ in self.objects:
+                if self.has_events:
+                    break
+        return self.primary
+
+    #: Of the array in an event: none but what its telescopes tell.
+    array_pointing = None
+
+    @property
+    def spectral_index(self):
+        """Of the simulated spectrum."""
+        return self.simulation_config[self.obs_id].spectral_index
+
+    @property
+    def n_calibration(self):
+        """Pedestal and flasher events passed over."""
+        return self.passed_over.total()
+
+    @property
+    def passed_over(self):
+        """Events that are no showers, by the names of ctapipe's types, Counter."""
+        found = Counter()
+        for kind, n in self.objects.calibrations.items():
+            found[SIMTEL_TO_CTA_EVENT_TYPE.get(kind, EventType.OTHER_CALIBRATION).name] += n
+        return found
+
+    @property
+    def fraction(self):
+        """How much of the file was read."""
+        return self.objects.stream.fraction
+
+    def true_shower(self, event):
+        """Return the TrueShower of a ctapipe event."""
+        return of_container(event.simulation.shower)
 
     @property
     def complete(self):
@@ -105,44 +166,30 @@ class SimTelRun(SourceOverFile):
         """Do as ctapipe does; on the way each event tells where its telescopes look, and how its core was drawn."""
         tracking = array_event["tracking_positions"]
         self.event_pointings = {tel_id: of_tracking(position) for tel_id, position in tracking.items()}
+        self._image_sums = (array_event.get("photoelectron_sums") or {}).get("n_pe")
         self._area_weighted |= (array_event["mc_event"] or {}).get("aweight", 1) != 1
         return super().simulated_shower(array_event)
 
+    def true_image_sum(self, tel_id):
+        """Return the photo-electrons of the last event in a telescope, without noise; -1 if the file does not tell."""
+        if self._image_sums is None:
+            return -1
+        return int(self._image_sums[self.telescope_indices_original[tel_id]])
+
     def facts(self):
         """Return what Run_Table holds of the run but the counts, {column: value}; call after reading."""
-        simulation = self.simulation_config[self.obs_id]
-        values = {name: _value(getattr(simulation, name), unit) for name, unit in SIMULATION_COLUMNS.items()}
         azimuth, alt = self.pointing
         return {
             "file_name": self.input_url.name,
             "file_size": self.objects.stream.size,
             "run_number": self.obs_id,
-            "primary": self.objects.primary_id,
+            "primary": self.primary,
             "pointing_az": azimuth,
             "pointing_alt": alt,
             "complete": self.complete,
             "showers_read": self.showers_read,
             "uses_read": self.uses_read,
             "tracking_mode": self.tracking_mode,
-            **values,
+            **simulation_facts(self.simulation_config[self.obs_id]),
             **({"core_pos_mode": AREA_WEIGHTED} if self._area_weighted else {}),
         }
-
-
-def _value(value, unit):
-    return value.to_value(unit) if unit else value
-
-
-def check_unchanged(path, before):
-    try:
-        same = identity(path) == before
-    except OSError:
-        same = False
-    if not same:
-        raise InputError(f"{path}: it changed while it was read: convert it when it is complete")
-
-
-def identity(path):
-    """Return what is another when a file is written to, or replaced."""
-    stat = Path(path).stat()
-    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns

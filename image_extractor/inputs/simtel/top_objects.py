@@ -24,8 +24,10 @@ class TopObject:
         """Return the first bytes of the payload, fewer if it is shorter."""
         if self._payload is not None:
             return bytes(self._payload.getbuffer()[:size])
-        self._start = self._stream.read(min(size, self.header.content_size))
-        return self._start
+        missing = min(size, self.header.content_size) - len(self._start)
+        if missing > 0:
+            self._start += self._stream.read(missing)
+        return self._start[:size]
 
     def payload(self):
         """Return the payload, an io.BytesIO; read whole, so that a truncated one is noticed."""

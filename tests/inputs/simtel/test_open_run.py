@@ -79,6 +79,7 @@ def write(path, data):
 # -- further runs ------------------------------------------------------------------------------------
 
 
+@pytest.mark.one_in(5)
 @pytest.mark.parametrize("fast", [True, False])
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("how", ["concatenated", "without a block between"])
@@ -168,6 +169,7 @@ def behind(what, one, two):
     }[what]
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     "what",
     [
@@ -205,6 +207,7 @@ def moved_forward(data, n_first, n_objects):
     return b"".join([*moved, *objects[shower + n_objects :]])
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("fast", [True, False])
 @pytest.mark.parametrize("reuse", [1, 10])
 def test_the_first_shower_may_stand_between_the_telescopes(reuse, fast, tmp_path):
@@ -310,7 +313,7 @@ def test_whole_events_of_a_cut_file_are_kept_if_that_is_wanted(suffix, fast, run
         seen = []
         with open_run.open_runs(path, fast, on_truncated="keep") as file_runs:
             run = next(iter(file_runs))
-            run.select(run.subarray.tel, lambda event_id, shower, seen=seen: seen.append(event_id) or True)
+            run.select(run.subarray.tel, lambda event_id, shower, _, seen=seen: seen.append(event_id) or True)
             found = calibrated(run)
             n_events, n_showers, n_uses = whole_events(left)
             assert len(found) == len(seen) == n_events

@@ -43,6 +43,7 @@ def with_optics(run, path, offset, value, tel_id=2):
     return edited(run, path, change)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     ("offset", "factor", "said"),
     [
