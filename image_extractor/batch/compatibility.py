@@ -29,6 +29,7 @@ class MergeSource:
     known: dict
     n_events: int
     focal_length_choice: str = ""
+    kind: str = schema.SIMULATED
 
     @property
     def is_split(self):
@@ -51,8 +52,8 @@ def inspect(path):
         node = file.root[schema.TEL_TABLE]
         telescopes, n_rows = older_formats.tel_table(node[:]), n_events(counts(file))
         choice = str(nodes.user_attributes(node).get(schema.FOCAL_LENGTH_CHOICE, ""))
-        known = known_inputs.known_runs(rows)
-        return MergeSource(Path(path), settings, telescopes, cameras, names, runs, known, n_rows, choice)
+        known, kind = known_inputs.known_runs(rows), schema.kind(file)
+        return MergeSource(Path(path), settings, telescopes, cameras, names, runs, known, n_rows, choice, kind)
 
 
 def counts(file):
@@ -69,9 +70,18 @@ def counts(file):
     found = {}
     for group in nodes.events_groups(file):
         arrays = {schema.image_name(tel_id): array for tel_id, array in nodes.image_arrays(group).items()}
-        leaves = nodes.events_tables(group) | arrays
+        parameters = {schema.parameters_name(tel_id): table for tel_id, table in nodes.parameter_tables(group).items()}
+        leaves = nodes.events_tables(group) | arrays | parameters
         found[group._v_pathname] = {name: int(node.nrows) for name, node in leaves.items()}
     return found
+
+
+def other_kind(kind, path, known_kind, known_path):
+    """Return in words that two sources, given by their kinds and paths, do not mix, '' if they are of one kind."""
+    words = schema.KINDS
+    if kind == known_kind:
+        return ""
+    return f"{path}: is {words[kind]}, {known_path} is {words[known_kind]}: they do not mix in one dataset"
 
 
 def n_events(counts):
@@ -79,23 +89,30 @@ def n_events(counts):
     return sum(n for rows in counts.values() for name, n in rows.items() if name in schema.EVENTS_TABLES)
 
 
-def check_settings(source, settings):
-    """Raise DatasetError, naming the first difference, if a dataset was made with other settings."""
-    difference = _first_difference(source.settings, settings)
+def check_settings(source, settings, tables_sha256=""):
+    """Raise DatasetError, naming the first difference, if a dataset was made with other settings.
+
+    tables_sha256 : str
+        Of the lookup tables that choose events now. If they chose events of the dataset, the cuts must be the same,
+        too: those of a dictionary are told by its checksum, these are not.
+    """
+    is_chosen = any(run.dictionary_sha256 == tables_sha256 for runs in source.known.values() for run in runs)
+    free = set(FREE_SETTINGS) - ({"preselection_cuts"} if tables_sha256 and is_chosen else set())
+    difference = _first_difference(source.settings, settings, free)
     if difference:
         key, old, new = difference
         raise DatasetError(f"{source.path}: made with {key} = {old}, now {new}: use the same, or --overwrite")
 
 
-def _first_difference(old, new, prefix=""):
+def _first_difference(old, new, free, prefix=""):
     for key in old | new:
         value, other = old.get(key, "unset"), new.get(key, "unset")
-        if prefix + key in FREE_SETTINGS:
+        if prefix + key in free:
             continue
         if isinstance(value, dict) or isinstance(other, dict):
             # what only one of them has is unset in the other: values for single telescopes, settings of an extractor
             pair = (side if isinstance(side, dict) else {} for side in (value, other))
-            found = _first_difference(*pair, f"{prefix}[{key}] ")
+            found = _first_difference(*pair, free, f"{prefix}[{key}] ")
             if found:
                 return found
         elif value != other:

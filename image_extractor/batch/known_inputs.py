@@ -42,15 +42,17 @@ class KnownInputs:
     max_events : int or None
     dictionary, dictionary_sha256 : str
         Name and checksum of the bins_cuts_dict, empty without one.
+    word : str
+        What these are of, in messages.
     """
 
-    def __init__(self, sources, max_events, dictionary, dictionary_sha256):
+    def __init__(self, sources, max_events, dictionary, dictionary_sha256, word="dictionary"):
         self._runs = {}
         for source in sources:
             for name, runs in source.known.items():
                 self._runs.setdefault(name, []).extend(runs)
         self._max_events = max_events or 0
-        self._dictionary = dictionary, dictionary_sha256
+        self._dictionary, self._word = (dictionary, dictionary_sha256), word
 
     def of_name(self, file):
         """Return the part of this that concerns files of one name, None if there is none: it travels to a worker."""
@@ -104,7 +106,7 @@ class KnownInputs:
         name, sha256 = self._dictionary
         if run.dictionary_sha256 != sha256:
             old, new = run.dictionary or "none", name or "none"
-            what = f"with the dictionary {old}, now {new}" if old != new else f"with another dictionary {old}"
+            what = f"with the {self._word} {old}, now {new}" if old != new else f"with another {self._word} {old}"
             raise DatasetError(f"{file}: in the output already, but made {what}: {OTHERWISE}")
         if run.max_events not in (self._max_events, -1):
             old, new = (f"--max_events {n}" if n else "all events" for n in (run.max_events, self._max_events))

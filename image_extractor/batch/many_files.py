@@ -11,17 +11,21 @@ from pathlib import Path
 from typing import Any
 
 from .. import whole_files
-from ..errors import DamagedDatasetError, InputError
+from ..errors import ConfigError, DamagedDatasetError, InputError
 from ..events import same_events, same_telescopes
-from ..hdf5 import provenance
+from ..hdf5 import provenance, schema
 from ..tested_versions import untested
 from ..workers.crew import Crew
 from ..workers.work import MAX_DEATHS
 from . import compatibility, merge, outputs, tasks
+from .found_cuts import FoundCuts, tables_attributes
 from .known_inputs import KnownInputs
 from .parts_folder import hold_parts_folder
 
 log = logging.getLogger(__name__)
+
+#: Names of dictionaries that are saved as tables end like this; all others are pickles.
+HDF5_SUFFIXES = (".h5", ".hdf5")
 
 #: What became of one file: its name, its status, and what was counted.
 Outcome = dict[str, Any]
@@ -35,10 +39,12 @@ class Report:
     'no telescope' (none selected), 'no shower', 'no event' (none was kept, and it does not fit the others, or there is
     no other), or 'failed' with a ``reason``; written ones have the counts of Run_Table too, those of the runs of a file
     added up. ``outputs`` are the paths of the datasets that were written. ``runs`` is an older name of ``outcomes``.
+    ``cuts`` is what cuts with lookup tables found, None without these.
     """
 
     outcomes: list[Outcome] = field(default_factory=list)
     outputs: list[Path] = field(default_factory=list)
+    cuts: FoundCuts | None = None
 
     @property
     def runs(self) -> list[Outcome]:
@@ -72,6 +78,7 @@ def convert_files(
     on_truncated="refuse",
     command_line="",
     progress=None,
+    save_cuts_dict=None,
 ):
     """Convert files to parts and merge these into the output.
 
@@ -99,16 +106,19 @@ def convert_files(
     target = outputs.Target(
         output_path, files_per_output, seed, merge.check_fractions(split) if split else None, overwrite
     )
-    files = _once([Path(file) for file in files])
+    files = once([Path(file) for file in files])
     if max_events is not None and max_events < 1:
         raise ValueError(f"max_events = {max_events}: must be 1 or more, or None for all")
+    _check_cuts_dict(save_cuts_dict, converter, max_events)
     progress = progress or Progress()
     problem = untested("ctapipe", "eventio") if converter.settings["calibration"]["fast"] else ""
     if problem:
         log.warning("the fast reader is not used, as with [calibration] fast = False: %s", problem)
     with hold_parts_folder(output_path) as parts_folder:
-        old = target.existing(converter.settings)
-        known = KnownInputs(old, max_events, *converter.dictionary.values())
+        chooser = converter.chooser
+        old = target.existing(converter.settings, chooser.sha256 if chooser else "")
+        word = "dictionary or tables" if chooser else "dictionary"
+        known = KnownInputs(old, max_events, *converter.dictionary.values(), word)
         report = Report([{"file": str(file), "status": "known"} if known.holds(file) else None for file in files])
         left = [index for index, outcome in enumerate(report.outcomes) if outcome is None]
         conversions = (
@@ -116,7 +126,12 @@ def convert_files(
                 str(files[index]),
                 files[index],
                 parts_folder.part_path(files[index]),
-                tasks.Options(max_events, on_truncated, known.of_name(files[index])),
+                tasks.Options(
+                    max_events,
+                    on_truncated,
+                    known.of_name(files[index]),
+                    parts_folder.entries_path(files[index]) if save_cuts_dict else None,
+                ),
             )
             for index in left
         )
@@ -128,6 +143,8 @@ def convert_files(
         for index, outcome in zip(left, converted, strict=True):
             report.outcomes[index] = outcome
         _warn_of_names(report.outcomes)
+        if chooser:
+            report.cuts = _found_cuts(report.outcomes, converter, parts_folder, save_cuts_dict)
         with _damaged_parts_removed(parts_folder.folder):
             parts = mergeable(report, parts_folder, old)
             if report.failed and on_error == "stop":
@@ -141,6 +158,34 @@ def convert_files(
                     report.outputs = target.write(parts, crew, parts_folder.folder, attributes, progress.merged)
         parts_folder.clear()
     return report
+
+
+def _check_cuts_dict(path, converter, max_events):
+    """Raise ConfigError unless the dictionary that is to be saved can be made, whole."""
+    if path and not converter.chooser:
+        raise ConfigError(f"{path}: a dictionary is made of lookup tables only: none are given")
+    if path and max_events is not None:
+        raise ConfigError(f"{path}: with max_events = {max_events} not all events are read: no dictionary can be saved")
+
+
+def _found_cuts(outcomes, converter, parts_folder, save_cuts_dict):
+    """Return the FoundCuts of files that were read, and save the dictionary, if that is asked for."""
+    found, written = FoundCuts(), [outcome for outcome in outcomes if outcome["status"] == "written"]
+    if not save_cuts_dict:
+        found.take(written)
+        return found
+    found.take(written, [parts_folder.entries_path(outcome["file"]) for outcome in written])
+    unread = [outcome["file"] for outcome in outcomes if outcome["status"] in ("known", "no telescope")]
+    if unread:
+        log.warning(
+            "%s: %s %d files that were not read, such as %s: prepare_cuts_dict.py reads all",
+            save_cuts_dict, "without the events of" if written else "not written:", len(unread), unread[0],
+        )  # fmt: skip
+    if written:
+        file_format = "hdf5" if Path(save_cuts_dict).suffix in HDF5_SUFFIXES else "pickle"
+        attributes = tables_attributes(converter.chooser.name, converter.chooser.sha256)
+        found.save(save_cuts_dict, converter.settings, file_format, attributes)
+    return found
 
 
 @contextlib.contextmanager
@@ -167,20 +212,20 @@ def _warn_of_names(outcomes):
         log.warning("%s: no telescope has this name in %s", place, where)
 
 
-def _once(files):
+def once(files):
     """Return the files without those named twice."""
     return list({file.absolute(): file for file in reversed(files)}.values())[::-1]
 
 
-def convert_all(crew, conversions, n_files, on_error, progress):
-    """Return the outcomes of the Report, in the order of the files."""
+def convert_all(crew, conversions, n_files, on_error, progress, function=tasks.convert):
+    """Return the outcomes of the Report, in the order of the files; `function` does the tasks, in workers."""
     outcomes, told = [None] * n_files, Counter()
 
     def read(file, n_events, fraction):
         told[file] += n_events
         progress.read(file, n_events, fraction)
 
-    with contextlib.closing(crew.results(tasks.convert, conversions, read)) as results:
+    with contextlib.closing(crew.results(function, conversions, read)) as results:
         for index, conversion, outcome in results:
             if outcome is None:
                 reason = f"{conversion.name}: its worker process died {MAX_DEATHS} times"
@@ -209,9 +254,12 @@ def mergeable(report, parts_folder, old):
     fitting, seen = [], set()
     for outcome in written:
         names = [(Path(outcome["file"]).name, number, primary) for number, primary in outcome["runs"]]
-        mismatch = check(outcome)
-        if mismatch and not outcome["events_written"]:
-            outcome |= {"status": _empty_status(outcome), "reason": f"its telescopes do not fit: {mismatch}"}
+        mismatch, other_kind = check(outcome), check.other_kind(outcome)
+        if (mismatch or other_kind) and not outcome["events_written"]:
+            why = "it is of the other kind" if other_kind else f"its telescopes do not fit: {mismatch}"
+            outcome |= {"status": _empty_status(outcome), "reason": why}
+        elif other_kind:
+            outcome |= {"status": "failed", "reason": other_kind}
         elif mismatch:
             _refuse(outcome, f"its telescopes do not fit {check.name_of_reference}: {mismatch}")
         elif not seen.isdisjoint(names):
@@ -244,7 +292,12 @@ class _TelescopeCheck:
     @property
     def name_of_reference(self):
         """What says which the telescopes are."""
-        return "the output" if self._old else "the first run"
+        return f"the output {self._old.path}" if self._old else f"the first run, of {self._first['file']}"
+
+    def other_kind(self, outcome):
+        """Return in words that a file is observed where the others are simulated, or the reverse; '' if it is not."""
+        kind, path = (self._old.kind, self._old.path) if self._old else (_kind(self._first), self._first["file"])
+        return compatibility.other_kind(_kind(outcome), outcome["file"], kind, path)
 
     def __call__(self, outcome):
         kind = outcome["telescopes"]
@@ -258,6 +311,10 @@ class _TelescopeCheck:
 
     def _inspect(self, outcome):
         return compatibility.inspect(self._parts_folder.part_path(outcome["file"]))
+
+
+def _kind(outcome):
+    return outcome.get("kind", schema.SIMULATED)  # parts of older versions do not tell
 
 
 def _empty_status(outcome):

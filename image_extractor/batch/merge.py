@@ -130,11 +130,13 @@ class _Totals:
     rows : {path of a group: {name of a table or image array: rows}}
     example : path of the first source that has events: it says what the telescopes are
     own_pointings : whether a source has telescopes that point elsewhere than the array
+    kind : whether events were simulated or observed
     """
 
     rows: dict
     example: str | Path
     own_pointings: bool = False
+    kind: str = ""
 
 
 def _totals(paths):
@@ -143,6 +145,11 @@ def _totals(paths):
         with dataset_files.damage(path), dataset_files.open_dataset(path, rows_only=True) as file:
             counts = compatibility.counts(file)
             totals.own_pointings |= schema.TEL_POINTING in file.root._v_attrs
+            kind = schema.kind(file)
+        totals.kind = totals.kind or kind
+        mismatch = compatibility.other_kind(kind, path, totals.kind, paths[0])
+        if mismatch:
+            raise DatasetError(mismatch)
         for group, rows in counts.items():
             totals.rows[group].update(rows)
         if not has_events and compatibility.n_events(counts):
@@ -182,7 +189,7 @@ class _Builder:
     def __init__(self, file, scratch, rows, seed, plan):
         self._file, self._scratch, self._rows, self._seed, self._plan = file, scratch, rows, seed, plan
         # nodes of the new file that are not held would be opened anew for every source
-        self._runs, self._event_dtype, self._arrays, self._steps = None, None, {}, {}
+        self._runs, self._event_dtype, self._arrays, self._parameters, self._steps = None, None, {}, {}, {}
 
     # -- nodes of the new file -----------------------------------------------------------------------
 
@@ -197,13 +204,15 @@ class _Builder:
                 (group, nodes.events_tables(group), nodes.image_arrays(group)) for group in nodes.events_groups(example)
             ]
         kept = {name: value for name, value in settings.items() if name not in PART_ATTRIBUTES}
-        nodes.set_attributes(self._file.root, kept | {"format_version": schema.FORMAT_VERSION})
+        kept |= {"format_version": schema.FORMAT_VERSION, schema.KIND: schema.kind(example)}
+        nodes.set_attributes(self._file.root, kept)
         if own_pointings:
             nodes.set_attributes(self._file.root, {schema.TEL_POINTING: True})
         self._create_table(tel_table, schema.TEL_COLUMNS, telescopes)
         for table in cameras:
             self._copy(table)
-        self._runs = self._create_table(example.root[schema.RUN_TABLE], schema.RUN_COLUMNS, None)
+        runs = example.root[schema.RUN_TABLE]
+        self._runs = self._create_table(runs, schema.run_columns(runs.colnames), None)
         for group, event_tables, arrays in groups:
             events = next(iter(event_tables.values()))
             self._event_dtype = older_formats.event_dtype(events.dtype, len(telescopes), own_pointings)
@@ -237,6 +246,11 @@ class _Builder:
             kind, attributes = (array.atom.dtype, array.shape[1:], array.filters), nodes.user_attributes(array)
             n_images = self._rows[path].get(name, 0)
             self._arrays[path][name] = nodes.create_image_array(self._file, path, name, *kind, attributes, n_images)
+        self._parameters[path] = {
+            name: nodes.create_parameter_table(self._file, path, int(name[1:]), example.filters, n_images)
+            for name, n_images in sorted(self._rows[path].items())
+            if name[0] == "P" and n_images
+        }
 
     def _empty_table(self, example, where, name, columns, n_rows=0):
         """Create a table of these columns, with the other attributes and filters of a source's."""
@@ -290,12 +304,23 @@ class _Builder:
             for name in filter(n_rows.get, self._arrays[group]):
                 images = nodes.leaf(part, group, name, tables.EArray, n_rows[name])
                 nodes.copy_images(images, self._arrays[group][name])
+            self._add_parameters(part, group, n_rows)
             for name in filter(n_rows.get, schema.EVENTS_TABLES):
                 for rows in nodes.blocks(nodes.leaf(part, group, name, tables.Table, n_rows[name])):
                     rows = present(rows)
                     if len(first):
                         _point(rows, first, n_images, part.filename)
                     self._steps[group][name].add(rows)
+
+    def _add_parameters(self, part, group, n_rows):
+        """Copy the parameters of a source's images, which are as many as these."""
+        for name, table in self._parameters[group].items():
+            n_images = n_rows.get(schema.image_name(name[1:]), 0)
+            if n_rows.get(name, 0) != n_images:
+                raise DamagedDatasetError(part.filename, f"damaged: {group}: parameters are missing in {name}")
+            if n_images:
+                for rows in nodes.blocks(nodes.leaf(part, group, name, tables.Table, n_images)):
+                    nodes.append(table, rows)
 
     def finish(self):
         """Pass on what the steps still hold."""

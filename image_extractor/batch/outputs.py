@@ -40,8 +40,10 @@ class Target:
     split: dict | None
     overwrite: bool
 
-    def existing(self, settings):
+    def existing(self, settings, tables_sha256=""):
         """Return MergeSources of what is there and stays; refuse a file that is none of ours, or was made otherwise.
+
+        See :func:`compatibility.check_settings`.
 
         Telescopes are compared with those of the first that has events, so others do without theirs.
         """
@@ -51,7 +53,7 @@ class Target:
                 dataset_files.open_dataset(path).close()
                 continue
             old = compatibility.inspect(path)
-            compatibility.check_settings(old, settings)
+            compatibility.check_settings(old, settings, tables_sha256)
             compatibility.check_split(old, self.split)
             has_example = any(one.n_events for one in found)
             found.append(replace(old, settings={}, tel_table=None, cameras={}) if has_example else old)

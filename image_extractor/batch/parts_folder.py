@@ -34,6 +34,10 @@ class PartsFolder:
         stem = data_file.name if len(data_file.name) < 200 else hashlib.sha256(os.fsencode(data_file.name)).hexdigest()
         return self.folder / f"{stem}.{place}.h5"
 
+    def entries_path(self, data_file):
+        """Return where the entries of the dictionary that was made of an input are, beside its part."""
+        return self.part_path(data_file).with_suffix(".entries.h5")
+
     def clear(self):
         """Remove the parts: what they hold is in the output now."""
         for path in self.folder.glob("*.h5"):

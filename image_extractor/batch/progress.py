@@ -2,16 +2,39 @@
 
 import logging
 import sys
+from dataclasses import dataclass
 
+from ..hdf5.schema import OBSERVED
 from ..input_files import short_names
 from ..primaries import primary_name
 from ..terminal.text_table import plural
-from .summary import state
+from .summary import passed_over_words, state
 
 log = logging.getLogger("image_extractor")
 
 
-def display(base, files):
+@dataclass(frozen=True)
+class Words:
+    """What is said of a file that is done.
+
+    Attributes
+    ----------
+    done : str
+        What was done with it.
+    taken : str
+        What the events are that an outcome calls `events_written`.
+    """
+
+    done: str
+    taken: str
+
+
+CONVERSION = Words("converted", "selected")
+TABLES = Words("put in tables", "of at least 2 good images")
+SELECTION = Words("looked through", "pass the cuts and are in a bin")
+
+
+def display(base, files, words=CONVERSION):
     """Return the display as a context manager.
 
     Parameters
@@ -20,6 +43,7 @@ def display(base, files):
         many_files.Progress.
     files : list of Path
         All inputs.
+    words : Words
     """
     from tqdm import tqdm
     from tqdm.contrib.logging import logging_redirect_tqdm
@@ -56,10 +80,10 @@ def display(base, files):
                 log.debug("%s: %s", outcome["file"], outcome.get("traceback", "no traceback: its worker died"))
                 return
             if outcome["status"] == "written":
-                log.debug("%s: %s", outcome["file"], _events_in_words(outcome))
+                log.debug("%s: %s", outcome["file"], _events_in_words(outcome, words))
             if self.bar.disable:
                 name = self.names.get(outcome["file"], outcome["file"])
-                log.info("%d/%d %s: %s", self.n_done, self.n_files, name, _in_words(outcome))
+                log.info("%d/%d %s: %s", self.n_done, self.n_files, name, _in_words(outcome, words))
 
         def merging(self, n_sources):
             self.bar.set_description_str(f"merging {n_sources} parts")
@@ -68,23 +92,29 @@ def display(base, files):
     return EventsBar()
 
 
-def _in_words(outcome):
-    """Return in words what the conversion of a file gave; whether that is written, turns out later."""
+def _in_words(outcome, words):
+    """Return in words what became of a file; whether its part gets into the output, turns out later."""
     if outcome["status"] != "written":
         return state(outcome)
     before = " by an earlier run" if outcome.get("resumed") else ""
-    return f"converted{before}: {plural(outcome['events_read'], 'event')} read, {outcome['events_written']} selected"
+    return f"{words.done}{before}: {_numbers(outcome, words)}"
 
 
-def _events_in_words(outcome):
-    """Return in words what became of the events of a converted file: an outcome of many_files.Report."""
+def _events_in_words(outcome, words):
+    """Return in words what became of the events of a file: an outcome of many_files.Report."""
     dropped = {
         name.removeprefix("dropped_").replace("_", " "): n for name, n in outcome.items() if name[:8] == "dropped_"
     }
-    words = ", ".join(f"{n} {reason}" for reason, n in dropped.items() if n) or "none"
+    listed = ", ".join(f"{n} {reason}" for reason, n in dropped.items() if n) or "none"
+    primary = "observed" if outcome.get("kind") == OBSERVED else f"primary {primary_name(outcome['primary'])}"
+    passed_over = passed_over_words([outcome.get("passed_over")])
+    passed_over = passed_over or plural(outcome["calibration_events"], "calibration event")
     return (
-        f"primary {primary_name(outcome['primary'])}, {plural(outcome['events_read'], 'event')} read, "
-        f"dropped: {words}, "
-        f"{outcome['events_written']} selected with {plural(outcome['images'], 'image')}, "
-        f"{plural(outcome['calibration_events'], 'calibration event')} passed over, {outcome['seconds']:.2f} s"
+        f"{primary}, {_numbers(outcome, words, listed if dropped else '')}, "
+        f"{plural(outcome['images'], 'image')}, {passed_over} passed over, {outcome['seconds']:.2f} s"
     )
+
+
+def _numbers(outcome, words, dropped=""):
+    of_dropped = f"dropped: {dropped}, " if dropped else ""
+    return f"{plural(outcome['events_read'], 'event')} read, {of_dropped}{outcome['events_written']} {words.taken}"

@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import numpy as np
+
+from ..hdf5.schema import EVENT_TYPES, IMAGES_CUT
 from ..input_files import short_names
 from ..terminal.text_table import plural, printable
 
@@ -49,14 +52,17 @@ def summary(report, output, seconds):
         else:
             lines.append(f"{name:{width}} {state(outcome)}")
     if len(written) > 1:
-        keys = ("events_read", "events_written", "dropped_no_image", "seconds")
-        total = {key: sum(outcome[key] for outcome in written) for key in keys}
+        keys = ("events_read", "events_written", *DROPPED_WITH_DATA, "seconds")
+        total = {key: sum(outcome.get(key, 0) for outcome in written) for key in keys}
         types = {short for outcome in written for short in outcome["images_by_type"]}
         total["images_by_type"] = {
             t: sum(outcome["images_by_type"].get(t, 0) for outcome in written) for t in sorted(types)
         }
         lines.append(f"{'total':{width}} " + _counts(total))
-    lines += _dropped_lines([outcome for outcome in report.outcomes if outcome.get("events_read")])
+    words = _dropped_words([outcome for outcome in report.outcomes if outcome.get("events_read")], report)
+    lines += ["dropped: " + ", ".join(words)] if words else []
+    lines += _passed_over_lines(written)
+    lines += _image_lines([outcome for outcome in report.outcomes if outcome.get("events_read")])
     lines += _pixel_lines(written)
     lines += _split_lines(report.outputs)
     state_of_output = "written" if report.outputs else "unchanged" if Path(output).exists() else "not written"
@@ -93,8 +99,12 @@ def _split_lines(outputs):
     return [f"split: {', '.join(shares)} of {plural(sum(totals.values()), 'event')}"]
 
 
+#: Of events that pass what is asked of their headers, but are not written.
+DROPPED_WITH_DATA = ("dropped_no_image", "dropped_too_few_images")
+
+
 def _counts(outcome):
-    passed = outcome["events_written"] + outcome["dropped_no_image"]
+    passed = outcome["events_written"] + sum(outcome.get(key, 0) for key in DROPPED_WITH_DATA)
     types = ", ".join(f"{n} {short}" for short, n in outcome["images_by_type"].items())
     rate = outcome["events_read"] / outcome["seconds"] if outcome["seconds"] else 0
     counts = f"{outcome['events_read']:8} {passed:8} {outcome['events_written']:8}"
@@ -115,17 +125,43 @@ def _pixel_lines(written):
     return [words.format(totals[key]) for key, words in PIXEL_WORDS.items() if totals[key]]
 
 
-def _dropped_lines(written):
-    words = _dropped_words(written)
-    return ["dropped: " + ", ".join(words)] if words else []
+def _image_lines(read):
+    """Return a line on the images that were calibrated, but not stored."""
+    totals = {}
+    for outcome in read:
+        for key, counts in outcome.items():
+            if key.startswith(IMAGES_CUT) or key == "images_dropped":
+                totals[key] = totals.get(key, 0) + sum(counts)
+    words = [
+        f"{n} {'of events with too few' if key == 'images_dropped' else key.removeprefix(IMAGES_CUT)}"
+        for key, n in sorted(totals.items(), key=lambda item: item[0] == "images_dropped")
+        if n
+    ]
+    return [f"images not stored: {', '.join(words)}"] if words else []
 
 
-def _dropped_words(written):
+def _passed_over_lines(written):
+    """Return a line on events that are no showers, by type."""
+    words = passed_over_words([outcome.get("passed_over") for outcome in written])
+    return [f"passed over: {words}"] if words else []
+
+
+def passed_over_words(counts):
+    """Return in words how many events were no showers, of each type.
+
+    counts : list of int lists, as in Run_Table; None where that is not known
+    """
+    totals = np.sum([numbers for numbers in counts if numbers] or [[0] * len(EVENT_TYPES)], axis=0).tolist()
+    return ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in zip(EVENT_TYPES, totals, strict=True) if n)
+
+
+def _dropped_words(written, report):
     reasons = sorted({key for outcome in written for key in outcome if key.startswith("dropped_")})
     dropped = {
         key.removeprefix("dropped_").replace("_", " "): sum(outcome[key] for outcome in written) for key in reasons
     }
-    return [f"{n} {reason}" for reason, n in dropped.items() if n]
+    by_cuts = {"not in dictionary": "not passing the cuts, or in no bin"} if report.cuts is not None else {}
+    return [f"{n} {by_cuts.get(reason, reason)}" for reason, n in dropped.items() if n]
 
 
 # -- nothing to be written -----------------------------------------------------------------------------
@@ -147,7 +183,7 @@ def nothing_written(report, settings):
     n_read = sum(outcome["events_read"] for outcome in read)
     outside = sum(outcome.get("dropped_outside_energy_bins", 0) for outcome in read)
     if not outside:
-        dropped = ", ".join(_dropped_words(read))
+        dropped = ", ".join(_dropped_words(read, report))
         return f"no event of {n_read} passes: {dropped}"
     lows = [outcome["energy_seen_min"] for outcome in read if outcome.get("energy_seen_min") is not None]
     highs = [outcome["energy_seen_max"] for outcome in read if outcome.get("energy_seen_max") is not None]

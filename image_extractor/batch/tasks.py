@@ -33,11 +33,14 @@ class Options:
         'refuse' a file that ends early, or 'keep' its whole events.
     known : KnownInputs or None
         What the output holds of files of this name.
+    entries : Path or None
+        Where the entries of the dictionary that lookup tables make are kept; None: nowhere.
     """
 
     max_events: int | None = None
     on_truncated: str = "refuse"
     known: object = None
+    entries: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,9 @@ class ConversionTask:
 
     def absolute(self):
         """Return it for a worker, which has a working directory of its own."""
-        return replace(self, file=self.file.absolute(), target=self.target.absolute())
+        entries = self.options.entries and self.options.entries.absolute()
+        options = replace(self.options, entries=entries)
+        return replace(self, file=self.file.absolute(), target=self.target.absolute(), options=options)
 
 
 def convert(converter, task, progress=None):
@@ -60,7 +65,7 @@ def convert(converter, task, progress=None):
     try:
         fingerprint = _fingerprint(converter, task)
         finished = _finished(task.target, fingerprint)
-        if finished:
+        if finished and _has_entries(task.options.entries, fingerprint):
             for line in finished.pop("warnings", ()):
                 log.warning("%s", line)
             return result | finished | {"resumed": True}
@@ -97,6 +102,17 @@ def _finished(path, fingerprint):
             return json.loads(str(attributes["report"])) if str(attributes["fingerprint"]) == fingerprint else None
     except (DatasetError, KeyError, ValueError):
         return None
+
+
+def _has_entries(path, fingerprint):
+    """Say whether the entries of a finished part are there, if they are to be kept."""
+    if path is None:
+        return True
+    try:
+        with dataset_files.open_file(path) as file, dataset_files.damage(path):
+            return str(file.root._v_attrs["fingerprint"]) == fingerprint
+    except (DatasetError, KeyError):
+        return False
 
 
 # -- parts to datasets ----------------------------------------------------------------------------

@@ -108,7 +108,7 @@ def test_append_of_other_telescopes_is_refused(production, config, convert, tmp_
     before = output.read_bytes()
     write_demo_file(tmp_path / "other.simtel", events=2, telescopes="LST:3", run=77)
     convert(tmp_path / "other.simtel", config, code=1)
-    assert "its telescopes do not fit the output: telescopes 1, 2, 3, not 1, 2, 3, 4" in caplog.text
+    assert f"its telescopes do not fit the output {output}: telescopes 1, 2, 3, not 1, 2, 3, 4" in caplog.text
     assert output.read_bytes() == before
 
 
@@ -167,6 +167,7 @@ BAD_KINDS = [
 ]  # fmt: skip
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("kind", BAD_KINDS)
 def test_a_bad_input_is_left_out_whole_and_named(kind, production, config, tmp_path, convert, caplog, capsys):
     folder = tmp_path / "inputs"
@@ -337,6 +338,7 @@ sys.exit(command.main(sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), pytest.param("SIGTERM", 143, marks=pytest.mark.slow)])
 def test_an_interruption_that_python_drops_is_not_lost(name, code, production, config, tmp_path):
     """Python prints and drops what is raised in a callback of a weak reference, also a KeyboardInterrupt."""
@@ -372,6 +374,7 @@ def test_finished_parts_are_used_again(production, config, tmp_path, monkeypatch
     assert converted == [production[1]]
 
 
+@pytest.mark.slow
 def test_what_is_appended_to_a_shuffled_dataset_is_not_said_to_be_shuffled(production, config, tmp_path, caplog):
     extractor = ImageExtractor.from_config(tmp_path / "o.h5", None, config)
     extractor.process_files(production[:1], seed=3)
@@ -382,6 +385,7 @@ def test_what_is_appended_to_a_shuffled_dataset_is_not_said_to_be_shuffled(produ
     assert ["--shuffle mixes them" in record.getMessage() for record in caplog.records].count(True) == 1
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_damaged_part_is_made_anew_by_the_same_command(jobs, production, config, tmp_path):
     extractor, parts = ImageExtractor.from_config(tmp_path / "o.h5", None, config), tmp_path / "o.h5.parts"

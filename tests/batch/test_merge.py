@@ -52,6 +52,7 @@ def events_of(path):
     )
 
 
+@pytest.mark.slow
 def test_parts_without_counts_give_the_same(parts):
     """Those of a run before counts were there, or with more than an attribute can hold, are counted by opening."""
     options = {"seed": 1, "split": SPLIT}
@@ -152,6 +153,7 @@ DAMAGES = {
 }
 
 
+@pytest.mark.one_in(5)
 @pytest.mark.parametrize("place", [0, 2])
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_part_is_named(damage, place, parts):

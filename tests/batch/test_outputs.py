@@ -58,6 +58,7 @@ def test_large_parts_are_not_merged_in_groups(groups, threads, production, confi
     assert groups == [4]
 
 
+@pytest.mark.slow
 def test_a_tree_goes_on_where_it_was_interrupted(groups, threads, production, config, tmp_path, monkeypatch):
     extractor = ImageExtractor.from_config(tmp_path / "o.h5", None, config)
     build = merge.build

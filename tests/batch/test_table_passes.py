@@ -58,6 +58,7 @@ def extractor(tmp_path):
     return ImageExtractor(tmp_path / "unused.h5", {}, "gh_class")
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("block_bytes", quick_and_slow([None, 2000], None))
 def test_shuffle_and_split_keep_every_event(dataset, extractor, block_bytes, monkeypatch):
     """Also in blocks of a few rows, where the shuffle goes by way of buckets on disk."""
@@ -79,6 +80,7 @@ def test_shuffle_and_split_keep_every_event(dataset, extractor, block_bytes, mon
         extractor.split_data(dataset)
 
 
+@pytest.mark.one_in(3)
 def test_the_seed_decides(dataset, extractor, tmp_path):
     orders = []
     original = dataset.read_bytes()
@@ -110,6 +112,7 @@ def test_shuffle_does_not_depend_on_the_blocks_rows_come_in():
     assert np.array_equal(np.sort(outcomes[0]), np.arange(1000))
 
 
+@pytest.mark.one_in(3)
 def test_no_dead_space_is_left(dataset, extractor):
     """A removed table leaves a hole in the file; a copy has none."""
     size = dataset.stat().st_size
@@ -139,6 +142,7 @@ def test_eleven_events_stay_eleven(production, convert, make_config):
     assert sizes == {"Events_Training": 10, "Events_Validation": 1}
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=10)
 @given(st.integers(0, 2**63 - 1))
 def test_any_seed(dataset_bytes, tmp_path, seed):
@@ -153,6 +157,7 @@ def dataset_bytes(production, convert, make_config):
     return convert(production[0], make_config(telescope_type_mode="LST"), "--max_events", 6).read_bytes()
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("fractions", [{"Training": 0.9, "Test": 0.2}, {"Train": 1.0}, {"Training": -1, "Test": 2}])
 def test_wrong_fractions_leave_the_file_alone(fractions, dataset, extractor):
     before = content(dataset)

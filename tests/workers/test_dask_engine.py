@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from helpers.processes import ROOT, TESTS, run_command
+from helpers.processes import ROOT, TESTS, called, run_command
 from helpers.reading import content
 
 from image_extractor import ImageExtractor, InputError
@@ -284,13 +284,17 @@ def test_a_scheduler_that_goes_away_leaves_a_state_to_go_on_from(production, con
     ],
 )
 def test_a_scheduler_that_is_not_there_is_one_line(scheduler, message, production, config, tmp_path):
-    done = run_command(production[0], tmp_path / "o.h5", config, "--scheduler", scheduler, env=ENVIRONMENT)
+    import dask
+
+    with dask.config.set({"distributed.comm.timeouts.connect": "3s"}):
+        done = called("convert", production[0], tmp_path / "o.h5", config, "--scheduler", scheduler)
     assert done.returncode == 2
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
     assert not list(tmp_path.glob("o.h5*"))
 
 
+@pytest.mark.slow
 def test_without_dask_one_line_says_what_to_install(production, config, tmp_path):
     (tmp_path / "distributed.py").write_text("raise ModuleNotFoundError(name='distributed')")
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
