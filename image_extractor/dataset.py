@@ -24,8 +24,9 @@ from . import split_fractions
 from .errors import ConfigError, DatasetError
 from .events.showers import Shares, Showers
 from .hdf5.stored_rows import OpenFiles
+from .image_scales import channel_names
 from .input_files import find_files
-from .training import epochs, sample_columns, sample_index, sample_order, stored_images
+from .training import epochs, sample_columns, sample_cuts, sample_index, sample_order, stored_images
 from .training.event_weights import EventWeight
 from .training.sample_reader import SampleReader
 from .training.sample_types import Batch, Integers, Records
@@ -64,13 +65,19 @@ class ImageDataset:
     bins : int, str, or several, optional
         Energy bins, 0 or 'E0': groups in gh_class files, labels in energy_recon files; default: all.
     channels : int, str, or several, optional
-        Numbers or names ('charge', 'time') of the channels; default: all.
+        Numbers or names ('charge', 'time', 'mask') of the channels; default: all.
     dtype : str or numpy.dtype or None
-        Floating-point type of images in p.e. and ns, scales undone; None: numbers as they are stored.
+        Floating-point type of images in p.e., ns and shares, scales undone; None: numbers as they are stored.
     transform : callable, optional
         Takes and returns a batch, a dict of arrays whose first axis counts samples.
     columns : sequence of str or EventWeight
-        Labels; ``sample_columns.COLUMNS`` has the names, and 'event_weight' weights to a target spectrum.
+        Labels; ``sample_columns.COLUMNS`` has the names, and 'event_weight' weights to a target spectrum. Image
+        parameters (hillas_..., leakage_..., ...) are there if the dataset was made with [parameters] store = True.
+        Observed events have 'time', see :func:`image_extractor.times.to_utc`; their true values are NaN, their primary
+        is -1, and what would follow from it (is_gamma, weights) they don't have.
+    where : dict, optional
+        {column: (low, high)}: only samples with low <= value < high, None for an open end, one cut after the other. In
+        the event view a cut on a column of telescopes takes images from events, and events that are left without any.
 
     Attributes
     ----------
@@ -80,8 +87,13 @@ class ImageDataset:
         Run_Table of all files.
     image_shape : tuple
         Of one image, (x, y, channel), whatever order the file has.
+    image_facts : dict
+        How images were made, where that is the same in all files: image_mode, mapping, scale_factor, cleaned.
     channel_names : list of str
-        'charge', 'time', 'empty'.
+        'charge', 'time', 'mask', 'empty'. The mask is that of the cleaning: 1 in pixels that it keeps, or the share of
+        a cell that they cover, 0 to 1.
+    passed : dict
+        {column: number of samples left after its cut}, in the order of `where`; under 'samples' those before.
 
     Raises
     ------
@@ -94,6 +106,7 @@ class ImageDataset:
     -----
     A batch is a dict: 'image', float array (n, x, y, channel), or (n, n_tel, x, y, channel) in the event view, with
     'mask', bool (n, n_tel), False (and zeros) where a telescope has no image, and 'tel_position', (n, n_tel, 3) [m].
+    This mask of telescopes is not the channel of the same name, which is of pixels.
     The other entries are the columns, (n,) or (n, k), those of telescopes (n, n_tel) in the event view.
     """
 
@@ -108,6 +121,7 @@ class ImageDataset:
         dtype: DTypeLike | None = "float32",
         transform: Callable[[Batch], Batch] | None = None,
         columns: Columns = sample_columns.DEFAULT,
+        where: sample_cuts.Where | None = None,
     ) -> None:
         if view not in ("telescope", "event"):
             raise ValueError(f"view = {view!r}: must be 'telescope' or 'event'")
@@ -117,10 +131,25 @@ class ImageDataset:
         checked = sample_columns.check(columns, self._paths[0])
         self._files = OpenFiles(self._paths)
         index = sample_index.build(self._files, self._paths, table, view, telescopes, bins)
-        _check_weights(checked, index)
+        self._check_columns(checked, index)
         conversions, self.channel_names = self._conversions(index.sources, channels, image_dtype)
         self.image_shape = conversions[0].shape
+        self.image_facts = {key: index.sources[0].attributes[key] for key in sample_index.COMMON}
         self._reader = SampleReader(self._files, index, conversions, checked)
+        self.passed = self._cut(where or {})
+
+    def _check_columns(self, columns: Sequence[str | EventWeight], index: sample_index.SampleIndex) -> None:
+        """Raise DatasetError unless the samples have these columns, which were checked, and can be weighted so."""
+        sample_columns.check_kind(columns, index.is_observed, self._paths[0])
+        _check_weights(columns, index)
+
+    def _cut(self, where: sample_cuts.Where) -> dict[str, int]:
+        """Leave the samples that pass cuts; return how many pass each."""
+        sample_cuts.check(where)
+        self._check_columns(sample_columns.check(tuple(where), self._paths[0]), self._reader.index)
+        index, passed = sample_cuts.apply(self._reader, where)
+        self._reader = self._reader.of(index)
+        return passed
 
     def _conversions(
         self,
@@ -128,7 +157,7 @@ class ImageDataset:
         channels: stored_images.Channels | None,
         dtype: np.dtype[Any] | None,
     ) -> tuple[list[stored_images.Conversion], list[str]]:
-        names = stored_images.channel_names(sources[0].attributes)
+        names = channel_names(str(sources[0].attributes["image_mode"]))
         chosen = stored_images.choose_channels(channels, names, self._paths[0])
         if dtype is None:
             stored_images.check_stored_numbers(sources)
@@ -172,12 +201,19 @@ class ImageDataset:
         functions = None
         if columns is not None:
             checked = sample_columns.check(columns, self._paths[0])
-            _check_weights(checked, self._reader.index)
+            self._check_columns(checked, self._reader.index)
             functions = sample_columns.functions(checked)
         return self._reader.columns(self._numbers(samples), functions)
 
     def class_weights(self) -> dict[int, float]:
-        """Return {primary: weight} that give every primary of this dataset the same sum of weights, mean 1."""
+        """Return {primary: weight} that give every primary of this dataset the same sum of weights, mean 1.
+
+        Raises
+        ------
+        DatasetError
+            Of observed data, whose primaries are not known.
+        """
+        sample_columns.check_kind(("class_weight",), self._reader.index.is_observed, self._paths[0])
         return dict(self._reader.class_weights())
 
     # -- samples ---------------------------------------------------------------------------------------

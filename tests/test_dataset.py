@@ -23,6 +23,7 @@ from image_extractor.batch.merge import rewrite
 from image_extractor.dataset import ImageDataset
 from image_extractor.errors import DatasetError, MissingNameError
 from image_extractor.hdf5 import dataset_files
+from image_extractor.parameters.columns import NAMES as PARAMETERS
 from image_extractor.training.sample_columns import COLUMNS
 
 # -- agreement -------------------------------------------------------------------------------------------
@@ -64,6 +65,7 @@ def shuffle_and_split(path):
     rewrite(path, seed=3, split={"Training": 0.8, "Validation": 0.15, "Test": 0.05})
 
 
+@pytest.mark.one_in(5)
 def test_after_shuffle_and_split_tables_are_what_pytables_reads(dataset_path, tmp_path):
     path = tmp_path / "split.h5"
     path.write_bytes(dataset_path.read_bytes())
@@ -134,6 +136,7 @@ def test_batches_that_are_held_are_never_overwritten(mapped_path):
         np.testing.assert_array_equal(image, expected[key])
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("storage_mode", ["mapped", "all"])
 @pytest.mark.parametrize("options", [(), ("--shuffle", "--split", "0.6,0.4")])
 def test_datasets_of_the_command(production, make_config, convert, storage_mode, options):
@@ -161,6 +164,7 @@ def test_datasets_of_the_command(production, make_config, convert, storage_mode,
 # -- choices ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("channels", ["time", ["charge"], [1, 0], [0, 2], ("time", "charge", "time"), [2, 0, 1]])
 @pytest.mark.parametrize(
     "variant", ["mapped", "all channels_first", "mapped compressed", "different scales", "32 bits"]
@@ -295,7 +299,8 @@ def test_every_column_that_is_listed_works(mapped_path):
         ImageDataset(mapped_path, "Events", columns="nonsense")
     listed = str(caught.value).partition("it has: ")[2].split(", ")
     assert {*COLUMNS, "event_weight"} == set(listed)
-    for name in sorted(set(listed) - {"event_weight"}):  # which needs runs that say how they were simulated
+    # a weight needs runs that say how they were simulated, parameters must have been stored, only observed data have times
+    for name in sorted(set(listed) - {"event_weight", "time", *PARAMETERS}):
         with ImageDataset(mapped_path, "Events", columns=name) as dataset:
             assert len(dataset.labels()[name]) == len(dataset)
 

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import MissingNameError
+from ..errors import DatasetError, MissingNameError
 from ..hdf5 import schema
+from ..parameters.columns import NAMES as PARAMETER_NAMES
 from . import sample_types
 from .event_weights import GAMMA, EventWeight
 
@@ -27,12 +28,15 @@ class Rows:
     runs : structured array
         Run_Table of the dataset.
     class_weights : {primary: weight}
+    parameters : callable
+        Returns an image parameter by its name, array of the shape of `tels`.
     """
 
     events: sample_types.Records
     tels: sample_types.Records
     runs: sample_types.Records
     class_weights: dict[int, float] = field(default_factory=dict)
+    parameters: Callable[[str], NDArray[Any]] | None = None
 
 
 #: What computes a column of a batch.
@@ -69,7 +73,15 @@ def _of_events(name: str) -> Column:
     return lambda rows: rows.events[name]
 
 
-#: {name: function of Rows}; the scalar columns of Events have their own names too.
+def _of_parameters(name: str) -> Column:
+    def column(rows: Rows) -> NDArray[Any]:
+        assert rows.parameters is not None
+        return rows.parameters(name)
+
+    return column
+
+
+#: {name: function of Rows}; the scalar columns of Events, and image parameters, have their own names too.
 COLUMNS: dict[str, Column] = {
     "obs_id": lambda rows: rows.events["run_number"],
     "event_id": lambda rows: rows.events["event_number"],
@@ -84,7 +96,8 @@ COLUMNS: dict[str, Column] = {
     "direction": lambda rows: _stacked(rows.events, "alt", "az"),
     "impact": impact_distance,
     "class_weight": _class_weight,
-    **{name: _of_events(name) for name, *_ in schema.EVENT_COLUMNS},
+    **{name: _of_events(name) for name, *_ in (*schema.EVENT_COLUMNS, schema.TIME)},
+    **{name: _of_parameters(name) for name in PARAMETER_NAMES},
 }
 
 
@@ -101,6 +114,23 @@ def check(columns: str | EventWeight | Iterable[str | EventWeight], path: str) -
         if not event_weight(column) and column not in COLUMNS:
             raise MissingNameError(path, "column", column, [*COLUMNS, EventWeight.name], list_all=True)
     return given
+
+
+#: What follows from the primary of simulated events; other true values are NaN where events were observed.
+OF_PRIMARIES = ("is_gamma", "class_weight")
+
+
+def check_kind(columns: Iterable[str | EventWeight], is_observed: bool, path: str) -> None:
+    """Raise DatasetError for columns, which were checked, that observed or simulated events do not have.
+
+    path : stands for the dataset in the message
+    """
+    for column in columns:
+        if is_observed and (event_weight(column) or column in OF_PRIMARIES):
+            name = column.name if isinstance(column, EventWeight) else column
+            raise DatasetError(f"{path}: observed data have no column {name}: what they are of is not known")
+        if not is_observed and column == schema.TIME[0]:
+            raise DatasetError(f"{path}: simulated events have no column {column}: only observed data have")
 
 
 def functions(columns: Iterable[str | EventWeight]) -> dict[str, Column]:

@@ -15,14 +15,21 @@ from ..telescopes import TYPES, normalised
 from .sample_types import Integers, Records
 
 #: Attributes of images that must agree among the files of one dataset.
-COMMON = ("image_mode", "mapping", "scale_factor")
+COMMON = ("image_mode", "mapping", "scale_factor", "cleaned")
+
+#: Attributes that all images have, and those that only some have.
+IMAGE_ATTRIBUTES = ("image_mode", "scale_factor", "dtype", "dim_order", "charge_scale", "time_scale")
+SOME_HAVE = ("mask_scale",)
 
 #: How telescopes and energy bins are chosen: by numbers or names, one or several.
 Telescopes = int | str | Iterable[int | str]
 Bins = int | str | Iterable[int | str]
 
-#: Scalar columns of Events that are kept in memory: 64 bytes an event; run_index is the row of all files' runs.
+#: Scalar columns of Events that are kept in memory: 100 bytes an event; run_index is the row of all files' runs.
 LABELS = [(name, kind) for name, kind, *_ in schema.EVENT_COLUMNS] + [("energy_bin", "<i4")]
+
+#: Those of observed events.
+OBSERVED_LABELS = [*LABELS, schema.TIME[:2]]
 
 
 @dataclass
@@ -41,6 +48,10 @@ class SampleSource:
         -1 where the table holds all bins.
     mapped : bool
         Whether images are in arrays of their own.
+    has_parameters : bool
+        Whether image parameters are stored.
+    kind : str
+        schema.SIMULATED or OBSERVED.
     attributes : dict
         Of the images: dtype, dim_order, scales, ...
     runs : structured array
@@ -56,6 +67,8 @@ class SampleSource:
     positions: Integers
     energy_bin: int
     mapped: bool
+    has_parameters: bool
+    kind: str
     attributes: dict[str, Any]
     runs: Records
     first_tel: int = 0
@@ -83,7 +96,7 @@ class SampleIndex:
     runs : structured array
         Run_Table of all files.
     events : structured array
-        LABELS of all events of the tables.
+        LABELS of all events of the tables, OBSERVED_LABELS of observed ones.
     source, event : int array (n_samples,)
         Row in `sources` and `events`.
     tel : int array (n_samples,)
@@ -101,10 +114,19 @@ class SampleIndex:
     tel: Integers
     row: Integers
 
+    @property
+    def is_observed(self) -> bool:
+        """Whether the events were observed; else they were simulated."""
+        return self.sources[0].kind == schema.OBSERVED
+
     def select(self, numbers: Integers) -> "SampleIndex":
         """Return an index of some of the samples."""
         chosen = {name: getattr(self, name)[numbers] for name in ("source", "event", "tel", "row")}
         return replace(self, **chosen)
+
+    def with_rows(self, row: Integers) -> "SampleIndex":
+        """Return an index of the same samples with other rows of images."""
+        return replace(self, row=row)
 
     def primaries(self) -> Integers:
         """Return the primary of each sample, int array (n_samples,)."""
@@ -126,7 +148,7 @@ def build(
         with dataset_files.open_dataset(path) as file:
             with dataset_files.damage(path):
                 tel_table = older_formats.tel_table(file.root[schema.TEL_TABLE][:])
-                run_table = older_formats.run_table(file.root[schema.RUN_TABLE][:])
+                run_table = older_formats.plain_run_table(file.root[schema.RUN_TABLE][:])
             chosen = choose_telescopes(tel_table, telescopes, path)
             found = _sources(file, path, table, tel_table, chosen, run_table, bins)
             first_tel, first_run = sum(map(len, telescope_rows)), sum(map(len, runs))
@@ -199,14 +221,16 @@ def _sources(
         mapped = "tel_map" in node.colnames
         with dataset_files.damage(path):
             attributes = nodes.user_attributes(node)
-            image = {key: attributes[key] for key in (*COMMON, "dtype", "dim_order", "charge_scale", "time_scale")}
+            image = {key: attributes[key] for key in IMAGE_ATTRIBUTES}
+            image |= {key: attributes[key] for key in SOME_HAVE if key in attributes}
+            image["cleaned"] = bool(attributes.get("cleaned", False))
             image["mapping"] = _mapping(file, tel_table[chosen])
             shapes = _image_node_shapes(group, node, tel_ids, mapped)
         image["shape"] = _common_shape(path, tel_table[chosen], shapes)
         energy_bin = int(name[1:]) if name else -1
-        sources.append(
-            SampleSource(path, group._v_pathname, node._v_name, tel_ids, chosen, energy_bin, mapped, image, run_table)
-        )
+        has_parameters = schema.PARAMETERS in attributes
+        place = path, group._v_pathname, node._v_name, tel_ids, chosen, energy_bin
+        sources.append(SampleSource(*place, mapped, has_parameters, schema.kind(file), image, run_table))
     return sources
 
 
@@ -273,6 +297,9 @@ def image_shape(attributes: dict[str, Any]) -> tuple[int, ...]:
 def _check_agreement(sources: Sequence[SampleSource]) -> None:
     first = sources[0]
     for source in sources[1:]:
+        if source.kind != first.kind:
+            both = f"{source.path}: is {schema.KINDS[source.kind]}, {first.path} is {schema.KINDS[first.kind]}"
+            raise DatasetError(f"{both}: they are not read as one dataset")
         for key in COMMON:
             old, new = first.attributes[key], source.attributes[key]
             if old != new:
@@ -296,7 +323,7 @@ def _read(
 ) -> tuple[Records, Integers, Integers, Integers]:
     """Return labels of all events of a source, and event, telescope and image row of its samples."""
     table = files.rows(source.path, source.table_path)
-    labels: Records = np.zeros(table.n_rows, LABELS)
+    labels: Records = np.zeros(table.n_rows, OBSERVED_LABELS if source.kind == schema.OBSERVED else LABELS)
     finder = _finder(files, source, view)
     recon = schema.RECON_LABEL[0]
     wanted = None if bins is None else [int(name[1:]) for name in bin_names(bins)]
@@ -306,6 +333,7 @@ def _read(
             if name in block.dtype.names:
                 rows[name] = block[name]
         run = older_formats.run_index(block, source.runs)
+        older_formats.fill_new(rows, block, source.runs, run)
         rows["run_index"] = np.where(run >= 0, run + source.first_run, older_formats.UNKNOWN)
         rows["energy_bin"] = block[recon] if recon in block.dtype.names else source.energy_bin
         has = image_rows(block, first, source.positions)

@@ -1,6 +1,7 @@
 """Samples into batches: their images and columns, by sample numbers."""
 
 import copy
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from ..hdf5.stored_rows import OpenFiles, stretches
 from . import sample_columns, stored_images
 from .event_weights import EventWeight
 from .sample_index import SampleIndex
+from .sample_parameters import SampleParameters
 from .sample_types import Batch, Integers
 
 #: Turns images as they are stored into values.
@@ -45,6 +47,7 @@ class SampleReader:
         self._by_event = index.row.ndim == 2
         self._one_scale = all(conversion.agrees(conversions[0]) for conversion in conversions)
         self._pool = stored_images.BufferPool()
+        self._parameters = SampleParameters(files)
         self._set_up_columns()
 
     def _set_up_columns(self) -> None:
@@ -62,8 +65,12 @@ class SampleReader:
 
     def select(self, numbers: Integers) -> "SampleReader":
         """Return a reader of some of the samples, in that order."""
+        return self.of(self.index.select(numbers))
+
+    def of(self, index: SampleIndex) -> "SampleReader":
+        """Return a reader of another index of the same sources."""
         part = copy.copy(self)
-        part.index, part._class_weights = self.index.select(numbers), None
+        part.index, part._class_weights = index, None
         return part
 
     def stored(self) -> "tuple[SampleReader, Values] | tuple[None, None]":
@@ -102,7 +109,13 @@ class SampleReader:
         else:
             tels = index.tel[numbers]
         weights = self.class_weights() if "class_weight" in functions else {}
-        rows = sample_columns.Rows(index.events[index.event[numbers]], index.telescopes[tels], index.runs, weights)
+        rows = sample_columns.Rows(
+            index.events[index.event[numbers]],
+            index.telescopes[tels],
+            index.runs,
+            weights,
+            functools.partial(self._parameters.of, index, numbers),
+        )
         # NumPy takes a field of one record for contiguous, PyTorch minds its stride: so always a copy
         return {name: np.array(function(rows), order="C") for name, function in functions.items()}
 

@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 from ..errors import DatasetError, MissingNameError
 from ..hdf5 import schema
 from ..hdf5.stored_rows import OpenFiles, stretches
-from ..image_scales import scales
+from ..image_scales import channel_names, scales
 from .sample_index import SampleSource, image_shape
 from .sample_types import Floats, Integers
 
@@ -176,7 +176,7 @@ class Conversion:
             self.undo_scales(images)
 
     def undo_scales(self, images: NDArray[Any]) -> None:
-        """Turn images of a batch, (n, x, y, channel), into p.e. and ns."""
+        """Turn images of a batch, (n, x, y, channel), into p.e., ns and shares of cells."""
         if self._divisor is not None:
             np.divide(images, self._divisor, out=images)
 
@@ -195,16 +195,10 @@ def _as_slice(numbers: list[int]) -> slice | list[int]:
 
 
 def channel_scales(attributes: dict[str, Any]) -> Floats:
-    """Return the stored counts per p.e. or ns of each channel, float array (n_channels,)."""
+    """Return the stored counts per p.e., ns or whole cell of each channel, float array (n_channels,)."""
     found = scales(attributes)
-    return np.array([found.get(f"{name}_scale", 1.0) for name in channel_names(attributes)], np.float64)
-
-
-def channel_names(attributes: dict[str, Any]) -> list[str]:
-    """Return 'charge', 'time' or 'empty' for each channel."""
-    n_channels = int(attributes["image_mode"][-2])
-    second = "time" if "TIMING" in attributes["image_mode"] else "empty"
-    return ["charge", second, "empty"][:n_channels]
+    names = channel_names(str(attributes["image_mode"]))
+    return np.array([found.get(f"{name}_scale", 1.0) for name in names], np.float64)
 
 
 def choose_channels(channels: Channels | None, names: list[str], path: str) -> list[int]:

@@ -10,7 +10,7 @@ import pytest
 from image_extractor import ImageExtractor
 
 BENCHMARKS = Path(__file__).parents[2] / "scripts" / "benchmarks"
-STEPS = "ijabcdefghk"
+STEPS = "ijabcdefghkp"
 
 
 def run(name, *arguments, folder=None):
@@ -67,3 +67,23 @@ def test_compression_needs_a_dataset(tmp_path):
     result = run("compression", tmp_path / "none.h5")
     assert result.returncode == 2
     assert "no such file" in result.stderr
+
+
+@pytest.mark.slow
+def test_stored_images_are_measured(tmp_path):
+    report = tmp_path / "report.json"
+    done = run("stored_images", "--images", 60, "--events", 4, "--repeats", 1, "--json", report)
+    assert done.returncode == 0, done.stderr
+    rates = json.loads(report.read_text())["rates"]
+    assert len(rates) == 6
+    assert all(rate > 0 for rate in rates.values())
+
+
+@pytest.mark.slow
+def test_lookup_tables_are_measured(tmp_path):
+    picture = tmp_path / "lookup.png"
+    done = run("lookup", "--tables", 30, "--test", 30, "--folder", tmp_path, "--plot", picture)
+    assert done.returncode == 0, done.stderr
+    assert "gammas: MSCW median " in done.stdout
+    assert "area under the curve of MSCW, 2 images and more: " in done.stdout
+    assert picture.stat().st_size > 10_000

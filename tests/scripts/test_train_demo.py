@@ -3,6 +3,7 @@
 import importlib.util
 import os
 
+import pytest
 from helpers.made_dataset import write_dataset
 from helpers.processes import ROOT, run_script
 
@@ -17,6 +18,7 @@ def with_torch(folder):
     return os.environ | {"PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)])}
 
 
+@pytest.mark.slow
 def test_one_class_is_one_line(tmp_path):
     """Gammas alone, protons alone; exit code 1. A file that is not there is wrong usage."""
     environment = with_torch(tmp_path)

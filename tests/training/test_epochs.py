@@ -10,6 +10,7 @@ from image_extractor.dataset import ImageDataset
 from image_extractor.errors import DatasetError
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("shuffle", [False, True, "random", "blocks"])
 @pytest.mark.parametrize("n_shards", [1, 3])
 def test_an_epoch_has_every_sample_once(dataset_path, shuffle, n_shards):
@@ -97,6 +98,7 @@ def test_files_by_wildcard_are_one_dataset(tmp_path):
         ImageDataset(tmp_path / "other*.h5")
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("shuffle", [True, "blocks"])
 def test_epochs_of_events(dataset_path, shuffle):
     dataset = ImageDataset(dataset_path, table="Events", view="event")

@@ -14,6 +14,7 @@ from helpers.random_dataset import SHAPE, VARIANTS, assert_batch, keys_of, plain
 from image_extractor.dataset import ImageDataset
 
 
+@pytest.mark.one_in(3)
 def test_pickled_datasets_read_the_same(dataset_path):
     dataset = ImageDataset(dataset_path, table="Events")
     dataset[0]
@@ -26,6 +27,7 @@ def test_pickled_datasets_read_the_same(dataset_path):
     again.close()
 
 
+@pytest.mark.one_in(3)
 def test_forked_processes_read_at_once(dataset_path):
     dataset = ImageDataset(dataset_path, table="Events")
     expected = dataset[:]["image"].copy()
