@@ -17,6 +17,7 @@ from ..primaries import primary_name
 from ..terminal.text_table import plural
 from .event_images import DamagedDatasetError, open_events, row_blocks
 from .image_checks import Faults, ImageColumns, ImageRows
+from .parameter_checks import ImageCounts, ParameterChecks
 
 
 def check(path):
@@ -48,8 +49,9 @@ def check(path):
 
 def _check_rows(dataset):
     runs = RunCounts(dataset)
-    checks = [runs, Repeats(dataset), Bins(dataset)]
+    checks = [runs, Repeats(dataset), Bins(dataset), *([Observed()] if dataset.is_observed else [])]
     checks.append(ImageRows(dataset) if dataset.is_mapped else ImageColumns(dataset))
+    checks.append(ParameterChecks(dataset) if dataset.settings["parameters"]["store"] else ImageCounts(dataset))
     for table in dataset.tables():
         for first, rows in row_blocks(table):
             for each in checks:
@@ -129,7 +131,8 @@ def _column_problems(dataset, table):
     if None in grids.values():
         return  # said already
     shapes = {tel_id: images.array_shape(grid, dataset.settings["image"]) for tel_id, grid in grids.items()}
-    columns = schema.event_columns(dataset.settings, shapes, schema.TEL_POINTING in table.colnames)
+    has_own_pointing = schema.TEL_POINTING in table.colnames
+    columns = schema.event_columns(dataset.settings, shapes, has_own_pointing, dataset.is_observed)
     for name, kind, *_ in older_formats.event_columns(dataset.file, columns):
         expected = schema.dtype([(name, kind)])[name]
         if name not in table.colnames:
@@ -172,6 +175,7 @@ class RunCounts:
                 runs[["run_number", "primary"]], return_index=True, return_inverse=True
             )
             self._runs, self._group = runs[first], group.ravel()
+        self._is_observed = dataset.is_observed
         self._gamma_only = dataset.settings["mode"] == "energy_recon" and dataset.settings["energy_recon"]["gamma_only"]
         self._counts = np.zeros((3, len(self._runs)), np.int64)
         self._faults = Faults()
@@ -214,7 +218,7 @@ class RunCounts:
         seen = {}
         for row in self._table:
             name = os.fsdecode(row["file_name"]), int(row["run_number"]), int(row["primary"])
-            where = f"/Run_Table: {name[0]}, {_run(*name[1:])}"
+            where = f"/Run_Table: {name[0]}, {_run(*name[1:], self._is_observed)}"
             digest = bytes(row["file_digest"])
             if name in seen and (seen[name] != digest or not digest):  # a file may hold several runs of one number
                 yield f"{where}: is there twice"
@@ -226,7 +230,8 @@ class RunCounts:
 
     def _count_problems(self):
         for group, run in enumerate(self._runs):
-            rows, where = self._table[self._group == group], _run(int(run["run_number"]), int(run["primary"]))
+            rows = self._table[self._group == group]
+            where = _run(int(run["run_number"]), int(run["primary"]), self._is_observed)
             events, n_images, n_nan = self._counts[:, group].tolist()
             for column, found in (("events_written", events), ("images", n_images)):
                 stated = int(rows[column].sum())
@@ -285,13 +290,16 @@ class Repeats:
         if not repeated:
             return []
         event, where = repeated[0]
-        name = f"{_run(int(event['run_number']), int(event['gamma_hadron_label']))} event {event['event_number']}"
+        run = _run(int(event["run_number"]), int(event["gamma_hadron_label"]), self._dataset.is_observed)
+        name = f"{run} event {event['event_number']}"
         listed = " and ".join(where[:2])
         return [f"{plural(len(repeated), 'event')} more than once, first {name}: in {listed}"]
 
 
 class Bins:
     """No row outside its bin: of the true energy, or of the dictionary's reconstructed energy.
+
+    Observed events without a dictionary have no energy; they are all in the one bin that there is.
 
     A dictionary chooses the bins itself; where its energies are not in them, it was made with bins
     other than the dataset's [energy_bins].
@@ -300,6 +308,7 @@ class Bins:
     def __init__(self, dataset):
         self._bins = config.energy_bins(dataset.settings)
         self._labelled = dataset.settings["mode"] == "energy_recon"
+        self._is_observed = dataset.is_observed
         self._faults = Faults()
 
     def add(self, table, first, rows):
@@ -312,9 +321,30 @@ class Bins:
         group = int(table._v_parent._v_name[1:])
         reconstructed = rows["reconstructed_energy"]
         by_truth = np.isnan(reconstructed)
-        self._faults.mark(table._v_pathname, "true energy outside the bin", by_truth & (true_bin != group), first)
+        if self._is_observed:
+            true_bin = np.full(len(rows), 0 if self._bins.n_bins == 1 else -1)
+        what = "no energy, though there are several bins," if self._is_observed else "true energy outside the bin"
+        self._faults.mark(table._v_pathname, what, by_truth & (true_bin != group), first)
         wrong = ~by_truth & ~self._bins.contain(group, reconstructed)
         self._faults.mark(table._v_pathname, "reconstructed energy outside the bin", wrong, first)
+
+    def problems(self):
+        """Return a line for each table with such rows."""
+        return self._faults.problems()
+
+
+class Observed:
+    """No truth in observed data."""
+
+    def __init__(self):
+        self._faults = Faults()
+
+    def add(self, table, first, rows):
+        """Look at a block of rows."""
+        has_truth = rows["gamma_hadron_label"] != schema.NO_PRIMARY
+        for name in schema.TRUTH_COLUMNS:
+            has_truth |= ~np.isnan(rows[name])
+        self._faults.mark(table._v_pathname, "a true value, though it is observed,", has_truth, first)
 
     def problems(self):
         """Return a line for each table with such rows."""
@@ -328,5 +358,5 @@ def n_not_finite(path):
         return int(stated[stated >= 0].sum())
 
 
-def _run(run_number, primary):
-    return f"run {run_number} ({primary_name(primary)})"
+def _run(run_number, primary, is_observed):
+    return f"run {run_number} ({primary_name(primary, is_observed)})"

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
+from ..hdf5 import schema
 from ..hdf5.image_places import has_image
-from ..image_scales import scales
+from ..image_scales import channel_names, scales
 from ..terminal.text_table import aligned, plural, printable
+from ..times import NOT_KNOWN, utc_text
+from . import cut_flow
 
 WIDTH = 120
 #: So many energy groups are shown, the others summed up.
@@ -44,9 +47,11 @@ def summary(path):
             _primaries(dataset, count),
             _telescopes(dataset, count),
             _runs(dataset),
+            [*cut_flow.events(dataset.runs, dataset.is_observed), *cut_flow.passed_over(dataset.runs)],
+            cut_flow.images(dataset.runs),
             _settings(dataset.settings),
         ]
-    return "\n\n".join("\n".join(lines) for lines in parts) + "\n"
+    return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
 
 
 def first_rows(path, n_rows):
@@ -70,7 +75,7 @@ def first_rows(path, n_rows):
             n_shown = min(n_rows, table.nrows)
             if n_shown:
                 names = [name for name in table.colnames if table.dtype[name].shape == ()]
-                units = [_unit(table, name) for name in names]
+                units = ["UTC" if name == schema.TIME[0] else _unit(table, name) for name in names]
                 cells = [_cells(dataset, table[row], names) for row in range(n_shown)]
                 lines += [f"{table._v_pathname}: {n_shown} of {plural(table.nrows, 'row')}"]
                 lines += [*aligned([[*names, "images of"], [*units, "tel_id"], *cells], left=0), ""]
@@ -86,7 +91,13 @@ def _unit(table, name):
 
 
 def _cells(dataset, row, names):
-    return [_number(row[name]) for name in names] + [_images(dataset, row)]
+    return [_time(row[name]) if name == schema.TIME[0] else _number(row[name]) for name in names] + [
+        _images(dataset, row)
+    ]
+
+
+def _time(value):
+    return utc_text(value).removesuffix(" UTC") if value != NOT_KNOWN else "-"
 
 
 def _number(value):
@@ -108,13 +119,19 @@ class _Count:
         self.energies = {}
         self.primaries = {}
         self.images = [0] * n_telescopes
-        self.labels = None
+        self.times = []
 
     def add(self, table, rows):
         """Count a block of rows."""
         path, energy = table._v_pathname, rows["mc_energy"]
-        old = self.energies.get(path, (float("inf"), -float("inf")))
-        self.energies[path] = min(old[0], float(energy.min())), max(old[1], float(energy.max()))
+        energy = energy[~np.isnan(energy)]
+        if len(energy):
+            old = self.energies.get(path, (float("inf"), -float("inf")))
+            self.energies[path] = min(old[0], float(energy.min())), max(old[1], float(energy.max()))
+        if schema.TIME[0] in rows.dtype.names:
+            times = rows[schema.TIME[0]]
+            times = times[times != NOT_KNOWN]
+            self.times += [int(times.min()), int(times.max())] if len(times) else []
         self.primaries.setdefault(path, Counter()).update(_counted(rows["gamma_hadron_label"]))
         self.images = [old + int(new) for old, new in zip(self.images, has_image(rows).sum(axis=0), strict=True)]
 
@@ -150,19 +167,15 @@ def _head(dataset, count):
         f"shuffled, seed {seed}" if seed is not None else "not shuffled",
         f"split {split}" if split else "not split",
     ]
-    per = scales(image_settings)
-    stored = "p.e. and ns as they are"
-    if image_settings["dtype"] != "float32":
-        stored = f"{per['charge_scale']:g} per p.e."
-        stored += f", {per['time_scale']:g} per ns" if "TIMING" in image_settings["mode"] else ""
     facts = {
         "file": f"{dataset.path}, {_size(Path(dataset.path).stat().st_size)}, format {attributes['format_version']}",
         "content": f"{plural(n_events, 'event')}, {plural(sum(count.images), 'image')} of "
         f"{plural(len(dataset.tel_table), 'telescope')}; "
         f"mode {settings['mode']}, storage {settings['storage_mode']}",
-        "images": f"{image_settings['mode']}, {image_settings['dim_order']}, {image_settings['dtype']} ({stored}), "
+        "images": f"{_channels(image_settings)}, {image_settings['dim_order']}, {_numbers(image_settings)}, "
         f"scale_factor {image_settings['scale_factor']}, {_mappings(dataset)}",
         "made": f"{made} with {', '.join(versions)}",
+        **_observed(dataset, count),
         "command": attributes.get("command_line") or "none (made from Python)",
         "order": ", ".join(order),
         "dictionary": _dictionaries(dataset),
@@ -171,6 +184,32 @@ def _head(dataset, count):
     for name, text in facts.items():
         lines += textwrap.wrap(f"{name:11}{text}", WIDTH, subsequent_indent=" " * 11, break_on_hyphens=False)
     return lines
+
+
+def _observed(dataset, count):
+    """Return when observed events came, as a fact to be shown; nothing of simulated ones."""
+    if not dataset.is_observed:
+        return {}
+    if not count.times:
+        return {"observed": "no time is known"}
+    return {"observed": " to ".join(dict.fromkeys(map(utc_text, (min(count.times), max(count.times)))))}
+
+
+def _channels(image_settings):
+    """Return the mode of images and what their channels hold."""
+    names = [name for name in channel_names(image_settings["mode"]) if name != "empty"]
+    cleaned = ", cleaned" if image_settings["cleaned"] else ""
+    return f"{image_settings['mode']} ({', '.join(names)}{cleaned})"
+
+
+def _numbers(image_settings):
+    """Return the dtype of images, and what its numbers mean."""
+    names, per = channel_names(image_settings["mode"]), scales(image_settings)
+    if image_settings["dtype"] == "float32":
+        return "float32 (p.e. and ns as they are)"
+    units = {"charge": "p.e.", "time": "ns", "mask": "whole cell"}
+    meanings = [f"{per[f'{name}_scale']:g} per {unit}" for name, unit in units.items() if name in names]
+    return f"{image_settings['dtype']} ({', '.join(meanings)})"
 
 
 def _mappings(dataset):
@@ -269,7 +308,8 @@ def _primaries(dataset, count):
     rows = [["primary", *(name.removeprefix("Events_") for name in names), *(["total"] if len(names) > 1 else [])]]
     for primary, total in sorted(everything.items()):
         shares = [_share(totals[name][primary], total) if len(names) > 1 else str(total) for name in names]
-        rows.append([f"{primary_name(primary)} ({primary})", *shares, *([str(total)] if len(names) > 1 else [])])
+        name = "observed" if dataset.is_observed else f"{primary_name(primary)} ({primary})"
+        rows.append([name, *shares, *([str(total)] if len(names) > 1 else [])])
     return aligned(rows)
 
 
@@ -315,23 +355,23 @@ def _ids(ids):
 
 
 def _runs(dataset):
-    """Return what became of the events of the runs, by primary."""
+    """Return what is told of the runs, by primary."""
     from ..primaries import primary_name
 
     table = dataset.runs
-    dropped = [name for name in table.dtype.names if name.startswith("dropped_") and table[name].any()]
     pixels = ("negative_pixels", "negative_time_pixels", "not_finite_pixels")
     pixels = [name for name in pixels if (table[name] > 0).any()]
-    columns = ["events_read", *dropped, "events_written", "images", "clipped_pixels", *pixels]
+    columns = ["images", "clipped_pixels", *pixels]
     rows = [["runs", "files", "run numbers", "simulated TeV", *(name.replace("_", " ") for name in columns)]]
     for primary in sorted(set(table["primary"].tolist())):
         runs = table[table["primary"] == primary]
         run_numbers = _span(runs["run_number"].min(), runs["run_number"].max(), "d")
-        energies = _span(runs["energy_range_min"].min(), runs["energy_range_max"].max())
+        simulated = runs["energy_range_min"].min(), runs["energy_range_max"].max()
+        energies = "-" if dataset.is_observed else _span(*simulated)
         # -1 where an older format does not tell
         numbers = [str(int(runs[name][runs[name] > 0].sum())) for name in columns]
         n_files = len(np.unique(runs[["file_name", "file_digest"]]))
-        rows.append([primary_name(primary), str(n_files), run_numbers, energies, *numbers])
+        rows.append([primary_name(primary, dataset.is_observed), str(n_files), run_numbers, energies, *numbers])
     return [*aligned(rows), *_cut_runs(table)]
 
 

@@ -119,7 +119,8 @@ def _events(chosen):
 def _identity(values):
     """Return what is not the same for two events of a dataset."""
     names = ("run_number", "event_number", "gamma_hadron_label", "run_index", "mc_energy", "core_x", "core_y")
-    return {name: values.get(name) for name in names}
+    # what an observed event does not have is NaN, which is not the same as itself
+    return {name: None if values.get(name) != values.get(name) else values.get(name) for name in names}
 
 
 # -- names -------------------------------------------------------------------------------------------
@@ -142,5 +143,5 @@ def picture_name(event):
     """Return the end of the file name of an event's picture; runs of one number and primary have their run_index."""
     values = event.values
     index = f"_index{values['run_index']}" if event.run else ""
-    primary = primary_name(values["gamma_hadron_label"]).replace(" ", "")
+    primary = primary_name(values["gamma_hadron_label"], event.is_observed).replace(" ", "")
     return f"run{values['run_number']}{index}_event{values['event_number']}_{primary}.png"

@@ -6,7 +6,7 @@ For people who look at single events; a learner reads whole tables with another 
 import contextlib
 import math
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -16,10 +16,10 @@ from .. import config
 from ..errors import ConfigError, DamagedDatasetError, one_line
 from ..hdf5 import dataset_files, nodes, older_formats, schema
 from ..hdf5.image_places import has_image
-from ..image_scales import scales
-from ..mapping import images
+from ..image_scales import channel_names, scales
 from ..mapping.lattice import find_lattice
 from ..mapping.methods import LOSSLESS
+from ..parameters import columns
 from ..terminal.text_table import printable
 
 
@@ -90,16 +90,20 @@ class StoredCamera:
             return cells
         first = np.array([self.attributes["first_cell_x_m"], self.attributes["first_cell_y_m"]])
         centres = first + self.attributes["cell_size_m"] * np.argwhere(np.ones(self.shape, bool))
+        return self.lattice().locate(centres)[0].reshape(self.shape) >= 0
+
+    def lattice(self):
+        """Return the :class:`mapping.lattice.Lattice` of the pixels."""
         shape, area = str(self.attributes["pixel_shape"]), float(np.median(self.pixels["pix_area"]))
         try:
-            lattice = find_lattice(self.pixels["pix_x"], self.pixels["pix_y"], shape, area)
+            return find_lattice(self.pixels["pix_x"], self.pixels["pix_y"], shape, area)
         except ValueError as err:
             raise DamagedDatasetError(f"/{schema.CAMERAS}/{self.name}", f"damaged: {err}") from err
-        return lattice.locate(centres)[0].reshape(self.shape) >= 0
 
-    def geometry(self):
-        """Return the ctapipe CameraGeometry of this entry."""
+    def geometry(self, focal_length=None):
+        """Return the ctapipe CameraGeometry of this entry, at a focal length [m] if one is given."""
         import astropy.units as u
+        from ctapipe.coordinates import CameraFrame
         from ctapipe.instrument import CameraGeometry
 
         return CameraGeometry(
@@ -112,6 +116,7 @@ class StoredCamera:
             pix_rotation=float(self.attributes["pix_rotation_deg"]) * u.deg,
             # positions are stored as the events have them, so nothing is left to be rotated
             cam_rotation=0 * u.deg,
+            frame=None if focal_length is None else CameraFrame(focal_length=focal_length * u.m),
         )
 
 
@@ -128,6 +133,14 @@ class TelescopeImage:
     charge_array, time_array : float array (n_x, n_y) in p.e. and ns, the stored channels 0 and 1;
         time_array is None without TIMING
     charge, peak_time : float array (n_pixels,)
+    mask_array : float array (n_x, n_y), the share of a cell that pixels kept by the cleaning cover; None without MASK
+    mask : bool array (n_pixels,), whether the cleaning keeps them; with a mapping that resamples the share, 0 to 1, of
+        the cell at each pixel's centre; None without MASK
+    is_cleaned : bool
+        Whether charges and times of pixels that the cleaning does not keep are stored as 0.
+    parameters : record of parameters.columns; None where none are stored
+    thresholds : (picture, boundary, neighbours) of the cleaning; None where none was asked for
+    focal_length : float [m]
     """
 
     tel_id: int
@@ -138,6 +151,17 @@ class TelescopeImage:
     time_array: np.ndarray | None
     charge: np.ndarray
     peak_time: np.ndarray | None
+    mask_array: np.ndarray | None = None
+    mask: np.ndarray | None = None
+    is_cleaned: bool = False
+    parameters: np.void | None = None
+    thresholds: tuple | None = None
+    focal_length: float = math.nan
+
+    @property
+    def geometry(self):
+        """The ctapipe CameraGeometry, with its focal length."""
+        return self.camera.geometry(self.focal_length)
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,6 +177,11 @@ class Event:
     images: list = field(default_factory=list)
     run: tuple = ()
 
+    @property
+    def is_observed(self):
+        """Whether it was observed; else it was simulated."""
+        return schema.TIME[0] in self.values
+
 
 class DatasetEvents:
     """The events of an open dataset.
@@ -164,6 +193,8 @@ class DatasetEvents:
     tel_table : structured array, one row per telescope
     runs : structured array, Run_Table
     cameras : {entry of /Cameras: StoredCamera}
+    is_observed : bool
+        Whether the events were observed; else they were simulated.
     """
 
     def __init__(self, file):
@@ -172,6 +203,7 @@ class DatasetEvents:
         for name in (schema.TEL_TABLE, schema.RUN_TABLE, schema.CAMERAS):
             if name not in file.root:
                 raise DamagedDatasetError(self.path, f"incomplete: /{name} is missing")
+        self.is_observed = schema.kind(file) == schema.OBSERVED
         self.settings = self._settings()
         self.tel_table = older_formats.tel_table(file.root[schema.TEL_TABLE][:])
         self.runs = older_formats.run_table(file.root[schema.RUN_TABLE][:])
@@ -205,6 +237,7 @@ class DatasetEvents:
             groups = [group for group in groups if group._v_name == f"E{energy_bin}"]
         found = [table for group in groups for table in nodes.events_tables(group).values()]
         expected = {name for name, *_ in older_formats.event_columns(self.file)}
+        expected |= {schema.TIME[0]} if self.is_observed else set()
         expected |= {"tel_map" if self.is_mapped else "trig_list"}
         for table in found:
             missing = expected.difference(table.colnames)
@@ -268,7 +301,8 @@ class DatasetEvents:
         for position, telescope in enumerate(self.tel_table):
             stored, attributes = self._stored(table, record, position, int(telescope["tel_id"]))
             if stored is not None:
-                event.images.append(self._image(telescope, stored, attributes))
+                parameters = self._parameters(table, record, position, int(telescope["tel_id"]))
+                event.images.append(replace(self._image(telescope, stored, attributes), parameters=parameters))
         return event
 
     def _run(self, values):
@@ -297,18 +331,54 @@ class DatasetEvents:
             raise DamagedDatasetError(self.path, damage)
         return node[index], node._v_attrs
 
+    def event_image(self, table, record, position):
+        """Return the TelescopeImage of a telescope, by its row in Tel_Table, in a row of Events that has one."""
+        telescope = self.tel_table[position]
+        return self._image(telescope, *self._stored(table, record, position, int(telescope["tel_id"])))
+
+    @cached_property
+    def _focal_length(self):
+        """The column of Tel_Table with the focal length that ctapipe used."""
+        choice = nodes.user_attributes(self.file.root[schema.TEL_TABLE]).get(schema.FOCAL_LENGTH_CHOICE)
+        return "effective_focal_length" if choice == "EFFECTIVE" else "focal_length"
+
+    def _parameters(self, table, record, position, tel_id):
+        """Return the parameters of a telescope's image, a record; None where none are stored."""
+        name = schema.parameters_name(tel_id)
+        if not self.is_mapped:
+            return columns.rows(record[name][np.newaxis])[0] if name in record.dtype.names else None
+        node, index = nodes.parameter_tables(table._v_parent).get(tel_id), int(record["tel_map"][position])
+        return node[index] if node is not None and index < node.nrows else None
+
     def _image(self, telescope, stored, attributes):
         camera = self.cameras[telescope["camera"].decode()]
         image_settings, factor = self.settings["image"], int(self.settings["image"]["scale_factor"])
         channels = stored if image_settings["dim_order"] == "channels_first" else np.moveaxis(stored, -1, 0)
-        charge_array = channels[0] / scales(attributes)["charge_scale"]
-        charge = camera.pixel_vectors(charge_array, factor)
-        time_array = peak_time = None
-        if images.has_timing(image_settings["mode"]):
-            time_array = channels[1] / scales(attributes)["time_scale"]
-            peak_time = camera.pixel_vectors(time_array, factor)
-        tel_id, tel_type = int(telescope["tel_id"]), telescope["tel_type"].decode()
-        return TelescopeImage(tel_id, tel_type, camera, stored, charge_array, time_array, charge, peak_time)
+        names, per = channel_names(image_settings["mode"]), scales(attributes)
+        arrays = {
+            name: channel / per[f"{name}_scale"]
+            for name, channel in zip(names, channels, strict=True)
+            if name != "empty"
+        }
+        pixels = {name: camera.pixel_vectors(array, factor) for name, array in arrays.items()}
+        if "mask" in pixels and camera.is_lossless:
+            pixels["mask"] = pixels["mask"] > 0
+        thresholds = tuple(telescope[f"cleaning_{name}"].item() for name in ("picture", "boundary", "neighbours"))
+        return TelescopeImage(
+            int(telescope["tel_id"]),
+            telescope["tel_type"].decode(),
+            camera,
+            stored,
+            charge_array=arrays["charge"],
+            time_array=arrays.get("time"),
+            charge=pixels["charge"],
+            peak_time=pixels.get("time"),
+            mask_array=arrays.get("mask"),
+            mask=pixels.get("mask"),
+            is_cleaned=image_settings["cleaned"],
+            thresholds=None if math.isnan(thresholds[0]) else thresholds,
+            focal_length=float(telescope[self._focal_length]),
+        )
 
 
 def drawn(n_rows, n_events, seed):

@@ -1,9 +1,10 @@
-"""Checks of the images of a dataset, block by block: each belongs to one row, is dark where no pixel is, and finite."""
+"""Checks of the images of a dataset, block by block: each has a row, is dark beside the pixels, holds what it may."""
 
 import numpy as np
 
 from ..hdf5 import nodes
 from ..hdf5.image_places import has_image
+from ..image_scales import scales
 from ..terminal.text_table import plural
 from .event_images import row_blocks
 
@@ -52,6 +53,34 @@ class DarkCells:
         return (np.moveaxis(images, self._axes, (1, 2))[:, dark] != 0).any(axis=(1, 2))
 
 
+class Masks:
+    """The channel of cleaning masks: shares of cells, all or nothing under a lossless mapping.
+
+    There, and only there, a cleaned image holds nothing else in cells without a share: interpolation goes further.
+    """
+
+    def __init__(self, dataset):
+        image_settings, self._scale = dataset.settings["image"], scales(dataset.settings["image"]).get("mask_scale")
+        self._axis = 1 if image_settings["dim_order"] == "channels_first" else -1
+        self._cleaned = image_settings["cleaned"]
+        cameras = {int(row["tel_id"]): dataset.cameras[row["camera"].decode()] for row in dataset.tel_table}
+        self._lossless = {tel_id for tel_id, camera in cameras.items() if camera.is_lossless}
+
+    def faults(self, tel_id, images):
+        """Yield (what is wrong, bool array (n_images,): of which images of a telescope)."""
+        if self._scale is None:
+            return
+        *others, mask = np.moveaxis(images, self._axis, 0)
+        inside = (mask >= 0) & (mask <= self._scale)
+        yield f"a mask that is not within 0 and {self._scale:g}", ~inside.all(axis=(1, 2))
+        if tel_id in self._lossless:
+            between = inside & (mask != 0) & (mask != self._scale)
+            yield f"a mask that is neither 0 nor {self._scale:g}", between.any(axis=(1, 2))
+            if self._cleaned:
+                left = np.any([channel != 0 for channel in others], axis=0) & (mask == 0)
+                yield "not 0 where the mask is, though cleaned is set,", left.any(axis=(1, 2))
+
+
 class NotFinite:
     """Pixels (cells, if resampled) whose charge or time is not finite: as many as Run_Table says."""
 
@@ -94,6 +123,7 @@ class ImageRows:
             for path, arrays in self._arrays.items()
         }
         self._dark, self._not_finite, self._faults = DarkCells(dataset), NotFinite(dataset), Faults()
+        self._masks = Masks(dataset)
 
     def add(self, table, first, rows):
         """Follow a block of rows to their images."""
@@ -112,6 +142,8 @@ class ImageRows:
             for tel_id, array in arrays.items():
                 for first, images_ in row_blocks(array):
                     self._faults.mark(array._v_pathname, LIT, self._dark.are_lit(tel_id, images_), first)
+                    for what, wrong in self._masks.faults(tel_id, images_):
+                        self._faults.mark(array._v_pathname, what, wrong, first)
                     self._not_finite.add(array._v_pathname, first, images_)
         lines = [*self._faults.problems(), *self._not_finite.problems()]
         for path, arrays in self._arrays.items():
@@ -129,6 +161,7 @@ class ImageColumns:
 
     def __init__(self, dataset):
         self._dark, self._not_finite, self._faults = DarkCells(dataset), NotFinite(dataset), Faults()
+        self._masks = Masks(dataset)
 
     def add(self, table, first, rows):
         """Look at a block of rows."""
@@ -139,8 +172,11 @@ class ImageColumns:
             wrong[without] = rows[name][without].any(axis=(1, 2, 3))
             what = f"an image of telescope {name[1:]} where trig_list has none,"
             self._faults.mark(table._v_pathname, what, wrong, first)
-            self._faults.mark(f"{table._v_pathname}, {name}", LIT, self._dark.are_lit(int(name[1:]), rows[name]), first)
-            self._not_finite.add(f"{table._v_pathname}, {name}", first, rows[name])
+            where, tel_id = f"{table._v_pathname}, {name}", int(name[1:])
+            self._faults.mark(where, LIT, self._dark.are_lit(tel_id, rows[name]), first)
+            for what, wrong in self._masks.faults(tel_id, rows[name]):
+                self._faults.mark(where, what, wrong, first)
+            self._not_finite.add(where, first, rows[name])
 
     def problems(self):
         """Return a line for each kind of fault."""

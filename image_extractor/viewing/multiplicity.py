@@ -125,7 +125,7 @@ def _simtel_blocks(path):
             for run in runs:
                 if telescopes.select(run.subarray, "ALL") != selected:
                     raise InputError(f"{path}: its runs have different telescopes: not to be counted together")
-                run.select(tel_ids.tolist(), lambda event_id, shower: True)
+                run.select(tel_ids.tolist(), lambda *_: True)
                 for event in run:
                     has_image = np.isin(tel_ids, list(event.r1.tel))
                     yield np.array([event.index.obs_id]), np.array([event.index.event_id]), has_image[np.newaxis]

@@ -10,6 +10,8 @@ import numpy as np
 
 from ..primaries import primary_name
 from ..terminal.text_table import plural, printable
+from ..times import utc_text
+from . import overlays
 
 #: Pixels per inch; lowered for pictures that would have a side of more than MAX_SIDE pixels.
 DPI, MAX_SIDE = 100, 10_000
@@ -21,8 +23,8 @@ LARGE, SMALL = 3.4, 1.9
 #: Telescopes beside each other where events share a picture.
 MAX_COLUMNS = 4
 TITLE_SIZE = 10
-#: Colour maps of charge and time; cells without a pixel, and what is below the scale, are grey.
-CHARGE_COLOURS, TIME_COLOURS, BELOW = "inferno", "viridis", "0.85"
+#: Colour maps of charge, time and mask; cells without a pixel, and what is below the scale, are grey.
+CHARGE_COLOURS, TIME_COLOURS, MASK_COLOURS, BELOW = "inferno", "viridis", "cividis", "0.85"
 
 
 def save(figure, file, metadata=None):
@@ -34,7 +36,7 @@ def save(figure, file, metadata=None):
 def events_figure(events):
     """Return the matplotlib Figure of one or more events, one below the other.
 
-    For each telescope the stored array and the camera, for charge and, where stored, peak time.
+    For each telescope the stored array and the camera, for charge and, where stored, peak time and cleaning mask.
 
     Parameters
     ----------
@@ -68,7 +70,7 @@ class _EventPart:
     def __init__(self, event, max_columns=None):
         self._event = event
         n = max(len(event.images), 1)
-        n_lines = 2 if any(image.time_array is not None for image in event.images) else 1
+        n_lines = max((len(_quantities(image)) for image in event.images), default=1)
         n_titles = max((_image_title(image).count("\n") + 1 for image in event.images), default=1)
         panel = LARGE if n <= 2 else max(SMALL, LARGE - 0.2 * n)
         self._block = block = _Block(SMALL if max_columns else panel, n_lines, n_titles)
@@ -99,12 +101,12 @@ def _titles(event, width):
     energy = truth["reconstructed_energy"]
     reconstructed = "" if math.isnan(energy) else f", reconstructed {energy:.4g} TeV"
     label = truth.get("energy_reconstruction_bin_label")
+    number = f"run {truth['run_number']} event {truth['event_number']}"
+    primary = f"{primary_name(truth['gamma_hadron_label'])} of {truth['mc_energy']:.4g} TeV"
+    core = f"core x {truth['core_x']:.1f} m, y {truth['core_y']:.1f} m"
+    simulated = [f"{primary}{reconstructed}", number, *event.run, core, _direction(truth)]
     words = [
-        f"{primary_name(truth['gamma_hadron_label'])} of {truth['mc_energy']:.4g} TeV{reconstructed}",
-        f"run {truth['run_number']} event {truth['event_number']}",
-        *event.run,
-        f"core x {truth['core_x']:.1f} m, y {truth['core_y']:.1f} m",
-        f"altitude {math.degrees(truth['alt']):.2f}°, azimuth {math.degrees(truth['az']):.2f}°",
+        *(_observed(truth, reconstructed, number, event.run) if event.is_observed else simulated),
         f"{event.table.lstrip('/')} row {event.row}" + ("" if label is None else f", label {label}"),
         plural(len(event.images), "image"),
     ]
@@ -113,8 +115,18 @@ def _titles(event, width):
     return [line.strip(" ·") for line in textwrap.wrap(text, int(14 * width), break_long_words=False)]
 
 
+def _observed(values, reconstructed, number, run):
+    """Return what is known of an observed event, in words."""
+    return [f"observed {utc_text(values['time'])}{reconstructed}", number, *run, _direction(values, "pointing_")]
+
+
+def _direction(values, prefix=""):
+    altitude, azimuth = (math.degrees(values[f"{prefix}{axis}"]) for axis in ("alt", "az"))
+    return f"{prefix.replace('_', ' ')}altitude {altitude:.2f}°, azimuth {azimuth:.2f}°"
+
+
 class _Block:
-    """The panels of one telescope: array and camera beside each other, a line each for charge and time.
+    """The panels of one telescope: array and camera beside each other, a line each for charge, time and mask.
 
     Parameters
     ----------
@@ -134,16 +146,15 @@ class _Block:
         """Draw a telescope's image with its lower left corner at `corner` [inch]."""
         middle = corner[0] + (self.width - RIGHT + LEFT) / 2, corner[1] + self.height - LINE / 2
         self._text(figure, middle, _image_title(image), 9)
-        lines = [("charge [p.e.]", CHARGE_COLOURS, image.charge_array, image.charge)]
-        if image.time_array is not None:
-            lines.append(("peak time [ns], as stored", TIME_COLOURS, image.time_array, image.peak_time))
-        for line, (quantity, colours, array, pixels) in enumerate(lines):
+        for line, (quantity, colours, array, pixels, limits) in enumerate(_quantities(image)):
             bottom = corner[1] + (self._n_lines - 1 - line) * (self._panel + BOTTOM) + BOTTOM
             left = corner[0] + LEFT
             array_axes = self._axes(figure, left, bottom, self._panel)
             camera_axes = self._axes(figure, left + self._panel + LEFT, bottom, self._panel)
             bar_axes = self._axes(figure, left + 2 * self._panel + LEFT + GAP, bottom, BAR)
-            draw_pair(array_axes, camera_axes, bar_axes, image.camera, array, pixels, quantity, colours)
+            draw_pair(array_axes, camera_axes, bar_axes, image.camera, array, pixels, quantity, colours, limits)
+            if line == 0:
+                overlays.draw(camera_axes, image)
 
     def _axes(self, figure, left, bottom, width):
         size = figure.get_size_inches()
@@ -153,6 +164,17 @@ class _Block:
     def _text(figure, place, text, fontsize):
         size = figure.get_size_inches()
         figure.text(place[0] / size[0], place[1] / size[1], text, ha="center", va="top", fontsize=fontsize)
+
+
+def _quantities(image):
+    """Return [(name for the colour bar, colour map, array, pixels, limits of the colours or None), ...] of an image."""
+    found = [("charge [p.e.]", CHARGE_COLOURS, image.charge_array, image.charge, None)]
+    if image.time_array is not None:
+        found.append(("peak time [ns], as stored", TIME_COLOURS, image.time_array, image.peak_time, None))
+    if image.mask_array is not None:
+        name = "kept by the cleaning" if image.camera.is_lossless else "share kept by the cleaning"
+        found.append((name, MASK_COLOURS, image.mask_array, image.mask.astype(float), (0, 1)))
+    return found
 
 
 def _image_title(image):
@@ -166,7 +188,7 @@ def _image_title(image):
 def _sum_of(image):
     """Return the sum of an image's stored charges in words, and what it leaves out."""
     finite = image.charge[np.isfinite(image.charge)]
-    words = f"{finite.sum():.0f} p.e."
+    words = f"{finite.sum():.0f} p.e." + (" after cleaning" if image.is_cleaned else "")
     if image.stored.dtype.kind == "u":
         words += " as stored, negative charges as 0"
     if len(finite) < len(image.charge):
@@ -174,7 +196,7 @@ def _sum_of(image):
     return words
 
 
-def draw_pair(array_axes, camera_axes, bar_axes, camera, array, pixels, quantity, colours):
+def draw_pair(array_axes, camera_axes, bar_axes, camera, array, pixels, quantity, colours, limits=None):
     """Draw an array as stored, the camera as ctapipe draws it, and their common colour bar.
 
     Parameters
@@ -187,11 +209,13 @@ def draw_pair(array_axes, camera_axes, bar_axes, camera, array, pixels, quantity
         With unit, for the colour bar.
     colours : str
         Name of a colour map.
+    limits : (float, float), optional
+        Of the colours; default: those that hold all values.
     """
     import matplotlib
     from matplotlib.ticker import MaxNLocator
 
-    low, high = _limits(pixels if camera.is_lossless else np.append(pixels, array[array != 0]))
+    low, high = limits or _limits(pixels if camera.is_lossless else np.append(pixels, array[array != 0]))
     colour_map = matplotlib.colormaps[colours].with_extremes(under=BELOW, bad=BELOW)
     # image[x, y], so x to the right takes the transpose
     # a cell at the edge may hold a part of a pixel although its centre is in none

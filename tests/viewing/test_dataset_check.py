@@ -20,6 +20,7 @@ VARIANTS = [
 ]
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
 def test_a_sound_dataset_passes(tmp_path, variant):
     made = write_dataset(tmp_path / "made.h5", **variant)
@@ -264,6 +265,7 @@ DAMAGES = [
 ]
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(("variant", "damage", "line"), DAMAGES, ids=lambda value: getattr(value, "__name__", None))
 def test_damage_is_named(sound, tmp_path, variant, damage, line):
     path = tmp_path / "damaged.h5"
@@ -286,6 +288,7 @@ def test_blocks_make_no_difference(sound, tmp_path, monkeypatch):
     assert check(path) == whole
 
 
+@pytest.mark.slow
 def test_exit_codes(sound, tmp_path):
     well = run_script("read_data.py", sound / "mapped.h5", "--check")
     assert (well.returncode, well.stderr) == (0, "")

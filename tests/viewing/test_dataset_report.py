@@ -52,6 +52,26 @@ def test_summary_counts_what_was_written(tmp_path, storage_mode):
     assert (sst[5], sst[7]) == (str(per_telescope[2]), "7")
 
 
+@pytest.mark.one_in(3)
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"image_dtype": "int16"}, "PIXELS_3C (charge), channels_last, int16 (100 per p.e.), scale_factor 2"),
+        (
+            {"image_mode": "PIXELS_MASK_2C"},
+            "PIXELS_MASK_2C (charge, mask), channels_last, float32 (p.e. and ns as they",
+        ),
+        (
+            {"image_mode": "PIXELS_TIMING_MASK_3C", "image_dtype": "int16", "image_cleaned": True},
+            "(charge, time, mask, cleaned), channels_last, int16 (100 per p.e., 100 per ns, 100 per whole cell)",
+        ),
+    ],
+)
+def test_summary_says_what_channels_hold(tmp_path, settings, words):
+    write_dataset(tmp_path / "made.h5", (2, 2), **settings)
+    assert words in " ".join(summary(tmp_path / "made.h5").split())
+
+
 @pytest.mark.slow
 def test_summary_fits_a_screen(tmp_path):
     path = tmp_path / "made.h5"
@@ -74,7 +94,7 @@ def test_first_rows_have_units(tmp_path):
     assert lines[0] == "/Events: 3 of 10 rows"
     names, units = re.split(r"  +", lines[1].strip()), lines[2].split()
     assert names[:3] == ["event_number", "run_number", "gamma_hadron_label"]
-    assert units == ["m", "m", "m", "TeV", "rad", "rad", "TeV", "tel_id"]
+    assert units == [*["m", "m", "m", "TeV", "rad", "rad", "TeV", "g/cm2", "deg", "deg", "rad", "rad", "tel_id"]]
     assert len(lines) == 6
     with tables.open_file(str(path)) as file:
         row = file.root.Events[0]
@@ -97,10 +117,14 @@ def test_demo_data(tmp_path, all_cameras):
     assert lines_from(text, "telescopes")[1][:3] == ["LST", "LSTCam", "1855"]
     assert {row[1] for row in lines_from(text, "telescopes")[1:]} == set(CAMERAS)
     runs = dict(zip(*lines_from(text, "runs"), strict=True))
-    found = [runs[name] for name in ("run numbers", "events read", "images", "clipped pixels", "negative pixels")]
+    found = [runs[name] for name in ("run numbers", "images", "clipped pixels", "negative pixels")]
     scaled = np.round(100.0 * np.concatenate(charges))
     n_clipped, n_negative = np.count_nonzero(scaled > 65535), np.count_nonzero(scaled < 0)
-    assert found == ["3", str(len(energies)), str(len(charges)), str(n_clipped), str(n_negative)]
+    assert found == ["3", str(len(charges)), str(n_clipped), str(n_negative)]
+    assert lines_from(text, "cut flow")[1:] == [
+        ["events read", str(len(energies))],
+        ["events written", str(len(energies))],
+    ]
     checked = called("read_data", tmp_path / "demo.h5", "--check")
     assert (checked.returncode, checked.stderr) == (0, "")
 
@@ -116,7 +140,7 @@ def test_real_data(tmp_path, real):
     assert lines_from(text, "events")[3] == ["E2", "0 to 0.5 log10(TeV)", "1", "1", "1.296 TeV"]
     assert lines_from(text, "telescopes")[1][:6] == ["LST", "LSTCam", "1855", "94 x 110", "4", "4"]
     runs = dict(zip(*lines_from(text, "runs"), strict=True))
-    assert (runs["run numbers"], runs["events read"], runs["images"]) == ("4", "1", "15")
+    assert (runs["run numbers"], runs["images"]) == ("4", "15")
     assert int(runs["clipped pixels"]) > 0  # the pixel of 659.6 p.e.
     assert int(runs["negative pixels"]) == 14561
     checked = called("read_data", tmp_path / "real.h5", "--check")

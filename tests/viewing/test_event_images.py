@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tables
-from helpers.made_dataset import TELESCOPES, write_dataset
+from helpers.made_dataset import TELESCOPES, layout, write_dataset
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -15,7 +15,17 @@ SETTINGS = st.fixed_dictionaries(
     {
         "mode": st.sampled_from(["gh_class", "energy_recon"]),
         "storage_mode": st.sampled_from(["all", "mapped"]),
-        "image_mode": st.sampled_from(["PIXELS_1C", "PIXELS_3C", "PIXELS_TIMING_2C", "PIXELS_TIMING_3C"]),
+        "image_mode": st.sampled_from(
+            [
+                "PIXELS_1C",
+                "PIXELS_3C",
+                "PIXELS_TIMING_2C",
+                "PIXELS_TIMING_3C",
+                "PIXELS_MASK_2C",
+                "PIXELS_TIMING_MASK_3C",
+            ]
+        ),
+        "image_cleaned": st.booleans(),
         "image_scale_factor": st.sampled_from([1, 2, 3]),
         "image_dtype": st.sampled_from(["uint16", "int32", "float32"]),
         "image_dim_order": st.sampled_from(["channels_last", "channels_first"]),
@@ -27,6 +37,7 @@ SETTINGS = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @hypothesis_settings(deadline=None, max_examples=12, suppress_health_check=list(HealthCheck))
 @given(SETTINGS)
 def test_every_event_comes_back(tmp_path_factory, settings):
@@ -45,14 +56,41 @@ def test_every_event_comes_back(tmp_path_factory, settings):
                 assert [image.tel_id for image in event.images] == list(truth)
                 for image in event.images:
                     assert image.tel_type == TELESCOPES[image.tel_id][0]
-                    charge = truth[image.tel_id].image
+                    mask = truth[image.tel_id].image_mask
+                    kept = mask if settings["image_cleaned"] else True
+                    assert image.is_cleaned == settings["image_cleaned"]
+                    charge = np.where(kept, truth[image.tel_id].image, 0)
                     np.testing.assert_allclose(image.charge, charge, atol=charge_error)
                     if "TIMING" in settings["image_mode"]:
                         error = 1e-6 if exact else 0.005 + 1e-6
-                        np.testing.assert_allclose(image.peak_time, truth[image.tel_id].peak_time, atol=error)
+                        time = np.where(kept, truth[image.tel_id].peak_time, 0)
+                        np.testing.assert_allclose(image.peak_time, time, atol=error)
                     else:
                         assert image.peak_time is None
+                    if "MASK" in settings["image_mode"]:
+                        assert image.mask.dtype == bool
+                        assert np.array_equal(image.mask, mask)
+                    else:
+                        assert image.mask is image.mask_array is None
     assert seen == set(made)
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+def test_a_resampled_mask_is_the_share_of_the_cell_at_a_pixel(tmp_path, dtype):
+    settings = {"image_mode": "PIXELS_MASK_2C", "image_dtype": dtype, "image_mapping": "rebinning"}
+    made = {(event.primary, event.event): event for event in write_dataset(tmp_path / "made.h5", (3, 2), **settings)}
+    with open_events(tmp_path / "made.h5") as dataset:
+        grids = layout(dataset.settings).grids
+        for place in dataset.random(5):
+            event = dataset.event(*place)
+            truth = made[event.values["gamma_hadron_label"], event.values["event_number"]].pixels
+            for image in event.images:
+                grid = grids[image.tel_id]
+                shares = grid.mask_arrays(truth[image.tel_id].image_mask[np.newaxis])[0]
+                error = 0.005 + 1e-6 if dtype == "uint16" else 0
+                np.testing.assert_allclose(image.mask_array[::2, ::2], shares, rtol=0, atol=error)
+                expected = shares[grid.array_x, grid.array_y]
+                np.testing.assert_allclose(image.mask, expected, rtol=0, atol=error)
 
 
 def test_geometry_is_that_of_the_camera(tmp_path):

@@ -21,6 +21,7 @@ def counted(numbers, n_telescopes):
     return [counts[n] for n in range(n_telescopes + 1)]
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("settings", [{}, {"storage_mode": "all", "mode": "energy_recon"}, {"seed": 1}], ids=str)
 def test_a_dataset(tmp_path, settings):
     made = write_dataset(tmp_path / "made.h5", (30, 20), **settings)
@@ -36,6 +37,7 @@ def test_a_dataset(tmp_path, settings):
             assert multiplicity.mean(kind, tel_type) == pytest.approx(np.mean(numbers))
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(("name", "n_events"), [("demo", 6), (REAL_MSTS, 1), (REAL_CHEC, 20)])
 def test_a_simtel_file_and_its_dataset_agree(name, n_events, tmp_path, production, real):
     source = production[0] if name == "demo" else real(name)

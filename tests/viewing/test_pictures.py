@@ -39,22 +39,25 @@ def panels(figure):
     return arrays, cameras, [axes for axes in figure.axes if axes not in arrays + cameras]
 
 
+@pytest.mark.one_in(5)
 @pytest.mark.parametrize("storage_mode", ["all", "mapped"])
-@pytest.mark.parametrize("image_mode", ["PIXELS_1C", "PIXELS_TIMING_3C"])
+@pytest.mark.parametrize("image_mode", ["PIXELS_1C", "PIXELS_TIMING_3C", "PIXELS_MASK_2C", "PIXELS_TIMING_MASK_3C"])
 def test_panels_hold_what_is_stored(tmp_path, storage_mode, image_mode):
     write_dataset(tmp_path / "made.h5", (12, 8), storage_mode=storage_mode, image_mode=image_mode)
     event = one_event(tmp_path / "made.h5")
     arrays, cameras, bars = panels(event_figure(event))
-    quantities = ["charge"] + ["peak time"] * ("TIMING" in image_mode)
+    quantities = (
+        ["charge"] + ["peak time"] * ("TIMING" in image_mode) + ["kept by the cleaning"] * ("MASK" in image_mode)
+    )
     assert len(arrays) == len(cameras) == len(bars) == 3 * len(quantities)
     assert [bar.get_ylabel().split(" [")[0] for bar in bars] == quantities * 3
-    assert {bar.get_ylabel().split("[")[1].split("]")[0] for bar in bars} == {"p.e.", "ns"} - (
-        {"ns"} if len(quantities) == 1 else set()
-    )
+    units = {bar.get_ylabel().split("[")[1].split("]")[0] for bar in bars if "[" in bar.get_ylabel()}
+    assert units == {"p.e."} | ({"ns"} if "TIMING" in image_mode else set())
     for index, (array, camera) in enumerate(zip(arrays, cameras, strict=True)):
         image = event.images[index // len(quantities)]
-        stored = image.charge_array if index % len(quantities) == 0 else image.time_array
-        pixels = image.charge if index % len(quantities) == 0 else image.peak_time
+        quantity = quantities[index % len(quantities)]
+        stored = {"charge": image.charge_array, "peak time": image.time_array}.get(quantity, image.mask_array)
+        pixels = {"charge": image.charge, "peak time": image.peak_time}.get(quantity, image.mask)
         shown = array.images[0]
         # what is drawn in column c and line l, counted from below, is image[c, l]
         np.testing.assert_array_equal(np.asarray(shown.get_array()), stored.T)
@@ -67,10 +70,22 @@ def test_panels_hold_what_is_stored(tmp_path, storage_mode, image_mode):
         collection = camera.collections[0]
         np.testing.assert_array_equal(np.asarray(collection.get_array()), pixels)
         assert shown.get_clim() == collection.get_clim()
+        if quantity.startswith("kept"):
+            assert shown.get_clim() == (0, 1)
         assert not camera.xaxis_inverted()
         assert not camera.yaxis_inverted()
 
 
+def test_titles_say_that_an_image_is_cleaned(tmp_path):
+    write_dataset(tmp_path / "made.h5", (12, 8), image_cleaned=True)
+    event = one_event(tmp_path / "made.h5")
+    texts = [text.get_text() for text in event_figure(event).texts]
+    for image in event.images:
+        title = f"{image.tel_type} telescope {image.tel_id}, {image.camera.name}, {image.charge.sum():.0f} p.e."
+        assert f"{title} after cleaning" in texts
+
+
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("dtype", ["float32", "int16", "uint16"])
 def test_titles_say_what_a_sum_leaves_out(tmp_path, dtype):
     write_dataset(tmp_path / "made.h5", (12, 8), image_dtype=dtype)
@@ -153,6 +168,7 @@ def test_a_mapping_that_resamples_says_so(tmp_path):
     assert len(texts) == 4
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("mapping", ["nearest", "bicubic", "rebinning"])
 def test_resampled_cells_without_a_pixel_are_grey(tmp_path, mapping):
     """In every panel alike, whatever the range of the others."""
@@ -196,6 +212,7 @@ def test_the_command_draws_both_primaries_of_an_event(tmp_path):
     assert (tmp_path / "new" / "pictures" / names[0]).read_bytes().startswith(PNG)
 
 
+@pytest.mark.slow
 def test_events_together_are_one_picture(tmp_path):
     write_dataset(tmp_path / "made.h5", (4, 4))
     arguments = ["--random", 3, "--together", "--output"]
@@ -238,6 +255,7 @@ def draw(tmp_path, monkeypatch, capsys):
     return run
 
 
+@pytest.mark.slow
 def test_runs_of_one_number_and_primary_give_two_pictures(tmp_path, draw):
     """Whichever of them is drawn; titles say which is which."""
     two_pointings(tmp_path / "made.h5")
@@ -362,6 +380,7 @@ def test_demo_cameras(tmp_path, all_cameras):
     assert [path.name.split("_")[-1] for path in tmp_path.glob("*.png")] == ["gamma.png"]
 
 
+@pytest.mark.slow
 def test_real_cameras(tmp_path, real):
     """A real event of LSTCam, and one of CHEC."""
     for name, types in (("history_meta_75.simtel.zst", "LST"), ("gct_checs_muons.simtel.zst", "SST")):
