@@ -1,14 +1,17 @@
 #!/usr/bin/env python
 """Train a small convolutional network to tell gammas from protons, as an example and as a check of a dataset.
 
-    train_demo.py DATASET.h5 [--plot train_demo.png] [--shuffle_labels]
+    train_demo.py DATASET.h5 [--energy] [--save NETWORK.pt] [--parameters] [--plot train_demo.png] [--shuffle_labels]
 
-DATASET holds gammas and protons, split into Training and Validation (and Test, where there is one). With
---shuffle_labels no image keeps its label: the area under the ROC curve must fall to 0.5, or something leaks.
-Needs torch, and matplotlib for the plot.
+DATASET holds gammas and protons, split into Training and Validation (and Test, where there is one). With --parameters
+a random forest learns from image parameters alone, in the place of a network from images. With --shuffle_labels no
+image keeps its label: the area under the ROC curve must fall to 0.5, or something leaks. With --energy the network also
+learns the energy of gammas. --save keeps it for predict_demo.py, which takes it to other datasets.
+Needs torch (with --parameters scikit-learn, which ctapipe brings along), and matplotlib for the plot.
 """
 
 import argparse
+import functools
 import sys
 import time
 
@@ -19,31 +22,51 @@ try:
     from torch import nn
     from torch.utils.data import DataLoader
 except ModuleNotFoundError:
-    sys.exit("train_demo.py needs torch: pip install torch")
+    if "--parameters" not in sys.argv:
+        sys.exit("train_demo.py needs torch: pip install torch")
 
 from image_extractor.dataset import ImageDataset
 from image_extractor.errors import ConfigError, DatasetError
 from image_extractor.input_files import find_files
+from image_extractor.parameters.columns import IMAGE_COLUMNS
 from image_extractor.terminal.arguments import Parser
 
 
-def network(n_channels):
-    """Return three convolutions, a maximum over the image, and a linear layer."""
+def network(n_channels, n_outputs=1):
+    """Return three convolutions, a maximum over the image, and a linear layer.
+
+    Its outputs are the logit of being a gamma and, with a second one, log10 of the energy in TeV of a gamma.
+    """
     layers, n_in = [], n_channels
     for n_out, size, stride in ((16, 5, 2), (32, 3, 1), (64, 3, 1)):
         layers += [nn.Conv2d(n_in, n_out, size, stride, padding=1), nn.BatchNorm2d(n_out), nn.ReLU(), nn.MaxPool2d(2)]
         n_in = n_out
-    return nn.Sequential(*layers, nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Dropout(0.2), nn.Linear(n_in, 1))
+    return nn.Sequential(*layers, nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Dropout(0.2), nn.Linear(n_in, n_outputs))
 
 
-SAMPLE = ("obs_id", "event_id", "primary", "tel_id")
+def saved(model, dataset):
+    """Return what predict_demo.py needs of a network and of the images that it learnt from, as tensors and text."""
+    return {"network": model.state_dict(), "n_outputs": model[-1].out_features, "images": images_of(dataset)}
 
 
-def inputs(batch):
+def images_of(dataset):
+    """Return what the images of a dataset have in common, and a network relies on, all as text."""
+    cameras = sorted({name.decode() for name in dataset.telescopes["camera"].tolist()})
+    facts = {"cameras": "+".join(cameras), "channels": "+".join(dataset.channel_names)}
+    facts |= {"cells": "x".join(map(str, dataset.image_shape[:2]))} | dataset.image_facts
+    return {key: str(value) for key, value in facts.items()}
+
+
+LABELS = ("is_gamma", "log10_energy")
+NUMBERS = ("obs_id", "event_id", "tel_id")
+SAMPLE = (*NUMBERS, "primary")
+
+
+def inputs(batch, channels):
     """The transform of a batch: charges compressed, times from the pulses' mean, where there is light."""
     image = batch["image"]
     light = np.clip(image[..., 0], 0, None)
-    if image.shape[-1] > 1:
+    if "time" in channels:
         bright = light * (light > 5)
         mean = (bright * image[..., 1]).sum((1, 2)) / np.maximum(bright.sum((1, 2)), 1e-3)
         image[..., 1] = np.where(light > 5, np.clip((image[..., 1] - mean[:, None, None]) / 5, -3, 3), 0)
@@ -55,6 +78,7 @@ class ShuffledLabels:
     """The same transform, with the labels of the whole table dealt out anew among its images."""
 
     def __init__(self, dataset, seed):
+        self._channels = dataset.channel_names
         labels = np.random.default_rng(seed).permutation(dataset.labels(("is_gamma",))["is_gamma"])
         self._labels = dict(zip(self._samples(dataset.labels(SAMPLE)), labels, strict=True))
 
@@ -64,7 +88,9 @@ class ShuffledLabels:
 
     def __call__(self, batch):
         """Change image and label of a batch."""
-        return inputs(batch) | {"is_gamma": np.array([self._labels[sample] for sample in self._samples(batch)])}
+        return inputs(batch, self._channels) | {
+            "is_gamma": np.array([self._labels[sample] for sample in self._samples(batch)])
+        }
 
 
 def roc(scores, labels):
@@ -76,16 +102,25 @@ def roc(scores, labels):
     return false, true, float(((true[1:] + true[:-1]) / 2 * np.diff(false)).sum())
 
 
+def loss_of(outputs, is_gamma, log10_energy):
+    """Return the cross entropy and, with a second output, the mean square error of log10(energy) of the gammas."""
+    loss = nn.functional.binary_cross_entropy_with_logits(outputs[:, 0], is_gamma)
+    if outputs.shape[1] == 1:
+        return loss
+    squares = (outputs[:, 1] - log10_energy) ** 2 * is_gamma
+    return loss + squares.sum() / is_gamma.sum().clamp(min=1)
+
+
 def evaluate(model, batches):
-    """Return the mean loss, scores and labels of a dataset."""
+    """Return the mean loss, outputs, labels and log10 of the true energies of a dataset."""
     model.eval()
-    scores, labels = [], []
     with torch.no_grad():
-        for batch in DataLoader(batches, batch_size=None):
-            scores.append(model(batch["image"])[:, 0])
-            labels.append(batch["is_gamma"].float())
-    scores, labels = torch.cat(scores), torch.cat(labels)
-    return float(nn.functional.binary_cross_entropy_with_logits(scores, labels)), scores.numpy(), labels.numpy()
+        found = [
+            (model(batch["image"]), batch["is_gamma"].float(), batch["log10_energy"].float())
+            for batch in DataLoader(batches, batch_size=None)
+        ]
+    found = [torch.cat(parts) for parts in zip(*found, strict=True)]
+    return float(loss_of(*found)), *(values.numpy() for values in found)
 
 
 def _check_classes(path, table, labels):
@@ -99,13 +134,12 @@ def _check_classes(path, table, labels):
 def train(arguments):
     """Train and test; returns the losses of each epoch, the ROC curve and its area."""
     tables = [
-        ImageDataset(
-            arguments.path, table=name, telescopes=arguments.telescopes, columns=("is_gamma", *SAMPLE), transform=inputs
-        )
+        ImageDataset(arguments.path, table=name, telescopes=arguments.telescopes, columns=(*LABELS, *SAMPLE))
         for name in arguments.tables
     ]
     for name, dataset in zip(arguments.tables, tables, strict=True):
         _check_classes(arguments.path, name, dataset.labels(("is_gamma",))["is_gamma"])
+        dataset.transform = functools.partial(inputs, channels=dataset.channel_names)
     torch.manual_seed(arguments.seed)
     if arguments.shuffle_labels:
         for number, dataset in enumerate(tables):
@@ -113,7 +147,7 @@ def train(arguments):
     training, validation, test = (
         dataset.as_torch(64, shuffle=dataset is tables[0], seed=arguments.seed) for dataset in tables
     )
-    model = network(tables[0].image_shape[-1]).to(memory_format=torch.channels_last)
+    model = network(tables[0].image_shape[-1], 2 if arguments.energy else 1).to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=1e-2)
     n_steps = arguments.epochs * (len(tables[0]) // 64 + 1)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=n_steps)
@@ -123,21 +157,49 @@ def train(arguments):
         training.set_epoch(epoch)
         epoch_losses = []
         for batch in DataLoader(training, batch_size=None):
-            loss = nn.functional.binary_cross_entropy_with_logits(
-                model(batch["image"])[:, 0], batch["is_gamma"].float()
-            )
+            loss = loss_of(model(batch["image"]), batch["is_gamma"].float(), batch["log10_energy"].float())
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             schedule.step()
             epoch_losses.append(loss.item())
-        held_out, scores, labels = evaluate(model, validation)
+        held_out, outputs, labels, _ = evaluate(model, validation)
         losses.append((np.mean(epoch_losses), held_out))
+        area = roc(outputs[:, 0], labels)[2]
+        print(f"epoch {epoch + 1}: loss {losses[-1][0]:.3f}, validation {held_out:.3f}, AUC {area:.3f}")
+    _, outputs, labels, log10_energy = evaluate(model, test)
+    if arguments.energy:
+        error = (outputs[:, 1] - log10_energy)[labels > 0]
         print(
-            f"epoch {epoch + 1}: loss {losses[-1][0]:.3f}, validation {held_out:.3f}, AUC {roc(scores, labels)[2]:.3f}"
+            f"log10 of energy, of {len(error)} images of gammas: off by {error.mean():.3f}, scatter {error.std():.3f}"
         )
-    _, scores, labels = evaluate(model, test)
-    return np.array(losses), roc(scores, labels)
+    if arguments.save:
+        torch.save(saved(model, tables[0]), arguments.save)
+    return np.array(losses), roc(outputs[:, 0], labels)
+
+
+#: What a forest learns from: all that ctapipe makes of an image.
+PARAMETERS = [name for name, *_ in IMAGE_COLUMNS]
+
+
+def train_on_parameters(arguments):
+    """Train a random forest on image parameters; returns no losses, the ROC curve and its area."""
+    from sklearn.ensemble import RandomForestClassifier
+
+    features, labels = {}, {}
+    random = np.random.default_rng(arguments.seed)
+    for name in arguments.tables:
+        with ImageDataset(arguments.path, table=name, telescopes=arguments.telescopes) as dataset:
+            columns = dataset.labels(("is_gamma", *PARAMETERS))
+        labels[name] = random.permutation(columns["is_gamma"]) if arguments.shuffle_labels else columns["is_gamma"]
+        _check_classes(arguments.path, name, labels[name])
+        # an image of which no pixel is left has no parameters
+        features[name] = np.nan_to_num(np.column_stack([columns[column] for column in PARAMETERS]), nan=-1.0)
+    training, _, test = arguments.tables
+    forest = RandomForestClassifier(200, min_samples_leaf=3, n_jobs=-1, random_state=arguments.seed)
+    forest.fit(features[training], labels[training])
+    scores = forest.predict_proba(features[test])[:, 1]
+    return np.zeros((0, 2)), roc(scores, labels[test])
 
 
 def draw(path, losses, curve, title):
@@ -148,11 +210,14 @@ def draw(path, losses, curve, title):
     import matplotlib.pyplot as plt
 
     false, true, area = curve
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
-    for values, name in zip(losses.T, ("training", "validation"), strict=True):
-        left.plot(np.arange(len(values)) + 1, values, marker="o", label=name)
-    left.set(xlabel="epoch", ylabel="cross entropy", ylim=(0, None), xticks=np.arange(len(losses)) + 1)
-    left.legend()
+    n_panels = 2 if len(losses) else 1
+    figure, panels = plt.subplots(1, n_panels, figsize=(4.5 * n_panels, 4), layout="constrained", squeeze=False)
+    left, right = panels[0, 0], panels[0, -1]
+    if len(losses):
+        for values, name in zip(losses.T, ("training", "validation"), strict=True):
+            left.plot(np.arange(len(values)) + 1, values, marker="o", label=name)
+        left.set(xlabel="epoch", ylabel="cross entropy", ylim=(0, None), xticks=np.arange(len(losses)) + 1)
+        left.legend()
     right.plot(false, true, label=f"AUC = {area:.3f}")
     right.plot([0, 1], [0, 1], color="grey", linestyle=":")
     right.set(xlabel="protons taken for gammas", ylabel="gammas taken for gammas", aspect="equal")
@@ -166,11 +231,16 @@ def main():
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("path", metavar="DATASET.h5")
     parser.add_argument("--telescopes", help="type, camera or ids (default: all; one camera)")
+    parser.add_argument("--parameters", action="store_true", help="learn from image parameters, with a random forest")
+    parser.add_argument("--energy", action="store_true", help="also learn the energy of gammas")
+    parser.add_argument("--save", metavar="NETWORK.pt", help="keep the network for predict_demo.py")
     parser.add_argument("--epochs", type=int, default=8, help="default: 8")
     parser.add_argument("--seed", type=int, default=0, help="default: 0")
     parser.add_argument("--shuffle_labels", action="store_true", help="take the labels from the images")
     parser.add_argument("--plot", help="draw loss and ROC curve into this file")
     arguments = parser.parse_args()
+    if arguments.parameters and (arguments.energy or arguments.save):
+        parser.error("--energy and --save go with a network, not with --parameters")
     start = time.monotonic()
     try:
         find_files(arguments.path)
@@ -179,7 +249,7 @@ def main():
             ImageDataset(arguments.path, "Test", telescopes=arguments.telescopes).close()
         except KeyError:
             arguments.tables[2] = "Validation"
-        losses, curve = train(arguments)
+        losses, curve = (train_on_parameters if arguments.parameters else train)(arguments)
     except (ConfigError, DatasetError) as err:
         print(f"ERROR: {err}", file=sys.stderr)
         return 2 if isinstance(err, ConfigError | KeyError) else 1  # wrong usage, or a bad input
@@ -187,7 +257,8 @@ def main():
     print(f"{arguments.tables[2]}: AUC {curve[2]:.3f} after {seconds:.0f} s")
     if arguments.plot:
         labels = "shuffled labels" if arguments.shuffle_labels else "gammas and protons"
-        draw(arguments.plot, losses, curve, f"{labels}, {arguments.epochs} epochs, {seconds:.0f} s")
+        learnt = "image parameters" if arguments.parameters else f"{arguments.epochs} epochs"
+        draw(arguments.plot, losses, curve, f"{labels}, {learnt}, {seconds:.0f} s")
     return 0
 
 

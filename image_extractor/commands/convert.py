@@ -1,7 +1,6 @@
 """The command image_extractor.py: arguments, one call, exit code."""
 
 import argparse
-import contextlib
 import logging
 import math
 import os
@@ -22,6 +21,9 @@ from ..terminal.logs import start_logging
 from ..terminal.one_line_errors import stop_writing
 from ..terminal.text_table import plural
 from ..version import __version__
+from .lookup_lines import table_lines
+from .output_file import check_output
+from .worker_options import executor, n_cores
 
 log = logging.getLogger("image_extractor")
 
@@ -57,7 +59,7 @@ def _parser():
         epilog="Example: image_extractor.py '/data/*.simtel.gz' dataset.h5 settings.config cuts.pkl --shuffle --split",
     )
     add = parser.add_argument
-    add("path", metavar="PATH", help="simtel file (.simtel, .gz, .zst) or quoted wildcard")
+    add("path", metavar="PATH", help="simtel file (.simtel, .gz, .zst), another that ctapipe reads, or quoted wildcard")
     add("output", metavar="OUTPUT", type=user_path, help="HDF5 file to write; an existing dataset is appended to")
     add(
         "config",
@@ -73,6 +75,19 @@ def _parser():
         help="which events to keep; prepare_cuts_dict.py makes one",
     )
     add("--bins_cuts_dict", metavar="FILE", type=user_path, help="another way to give it")
+    add(
+        "--tables",
+        metavar="TABLES",
+        type=user_path,
+        help="lookup tables in the place of BINS_CUTS_DICT: events are reconstructed and cut on in this pass; "
+        "make_lookup_tables.py makes them",
+    )
+    add(
+        "--save_cuts_dict",
+        metavar="FILE",
+        type=user_path,
+        help="with --tables: also write the dictionary, as prepare_cuts_dict.py; a table if FILE ends with .h5",
+    )
     add("--max_events", metavar="N", type=positive, help="events saved per input file, at most")
     add("--shuffle", action="store_true", help="shuffle every Events table")
     add("--seed", metavar="S", type=_seed, default=0, help="makes the shuffle repeatable (default: 0)")
@@ -84,14 +99,14 @@ def _parser():
         const=_fractions(DEFAULT_SPLIT),
         help=f"split every Events table into Training, Validation (and Test) (default: {DEFAULT_SPLIT})",
     )
-    add("--jobs", metavar="N", type=positive, default=_n_cores(), help="worker processes (default: all cores)")
+    add("--jobs", metavar="N", type=positive, default=n_cores(), help="worker processes (default: all cores)")
     add(
         "--scheduler",
         metavar="ADDRESS",
         help="convert on a dask cluster: its address, its scheduler file, or 'local'; its workers see the same files",
     )
     add("--files_per_output", metavar="N", type=positive, help="write OUTPUT_0000.h5, ... of N input files each")
-    add("--overwrite", action="store_true", help="start OUTPUT afresh instead of appending")
+    add("--overwrite", action="store_true", help="start OUTPUT afresh instead of appending, and replace the dictionary")
     add(
         "--on_error",
         choices=["skip", "stop"],
@@ -135,10 +150,6 @@ def _fractions(text):
     return dict(zip(("Training", "Validation", "Test"), numbers, strict=False))
 
 
-def _n_cores():
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _fail(message, code, debug):
     for line in str(message).splitlines():
         log.error("%s", line)
@@ -153,21 +164,27 @@ def _fail(message, code, debug):
 def _convert(options, command_line):
     if options.cuts and options.bins_cuts_dict and options.cuts != options.bins_cuts_dict:
         raise ConfigError(f"two dictionaries are given, {options.cuts} and {options.bins_cuts_dict}: give one")
+    if options.save_cuts_dict and not options.tables:
+        raise ConfigError(f"{options.save_cuts_dict}: --save_cuts_dict goes with --tables, of which it is made")
     files = find_files(options.path)
     _check_output(Path(options.output), options.files_per_output)
+    if options.save_cuts_dict:
+        _check_cuts_dict(options, files)
     from ..batch import many_files
     from ..image_extractor import ImageExtractor
 
-    extractor = ImageExtractor.from_config(options.output, options.bins_cuts_dict or options.cuts, options.config)
+    extractor = ImageExtractor.from_config(
+        options.output, options.bins_cuts_dict or options.cuts, options.config, options.tables
+    )
     start = time.monotonic()
-    with _executor(options) as executor, display(many_files.Progress, files) as progress:
+    with executor(options) as client, display(many_files.Progress, files) as progress:
         report = many_files.convert_files(
             extractor.converter,
             extractor.output_path,
             files,
             max_events=options.max_events,
             jobs=options.jobs,
-            executor=executor,
+            executor=client,
             files_per_output=options.files_per_output,
             seed=options.seed if options.shuffle else None,
             split=options.split,
@@ -176,8 +193,9 @@ def _convert(options, command_line):
             on_truncated=options.on_truncated,
             command_line=command_line,
             progress=progress,
+            save_cuts_dict=options.save_cuts_dict,
         )
-    _print(summary(report, options.output, time.monotonic() - start))
+    _print(summary(report, options.output, time.monotonic() - start) + _cuts_text(report, extractor.settings, options))
     for outcome in report.failed:
         log.error("%s", outcome["reason"])
     reason = "" if report.failed or report.outputs else nothing_written(report, extractor.settings)
@@ -185,6 +203,31 @@ def _convert(options, command_line):
         raise InputError(f"{options.path}: {reason}: nothing is written")
     _warn_of_wrong_dictionary(report, options)
     return FAILED if report.failed else OK
+
+
+def _check_cuts_dict(options, files):
+    """Raise ConfigError unless the dictionary can be saved there."""
+    output, path = Path(options.output), Path(options.save_cuts_dict)
+    if path.absolute() == output.absolute():
+        raise ConfigError(f"{path}: is OUTPUT; choose another name for the dictionary")
+    inputs = [*files, Path(options.config), Path(options.tables), output]
+    # the run that wrote it may have been interrupted behind that: then the same command goes on
+    is_unfinished = output.with_name(output.name + ".parts").is_dir()
+    check_output(path, [one for one in inputs if one.exists()], options.overwrite or is_unfinished)
+
+
+def _cuts_text(report, settings, options):
+    """Return what is to be said of cuts with lookup tables."""
+    if report.cuts is None or not report.cuts.flows:
+        return ""
+    from ..cuts.preselection import cut_flow_table, total
+
+    title = f"cut flow of events reconstructed with {Path(options.tables).name}"
+    text = cut_flow_table(total(report.cuts.flows.values()), settings, title)
+    text += "".join(f"{line}\n" for line in table_lines(report.cuts.counts))
+    if options.save_cuts_dict:
+        text += f"{options.save_cuts_dict}: {plural(len(report.cuts.rows), 'event')} written\n"
+    return text
 
 
 def _print(text):
@@ -202,21 +245,20 @@ def _warn_of_wrong_dictionary(report, options):
     """Say so if a dictionary has no event of all that were read: it may be that of other runs."""
     written = [outcome for outcome in report.outcomes if outcome["status"] == "written" and outcome["events_read"]]
     if written and all(outcome.get("dropped_not_in_dictionary") == outcome["events_read"] for outcome in written):
+        if options.tables:
+            log.warning(
+                "no event of %s passes [preselection_cuts] with %s; they will not be converted again: to do so with "
+                "other tables, start afresh with --overwrite",
+                plural(len(written), "file"),
+                options.tables,
+            )
+            return
         log.warning(
             "%s has no event of %s, which will not be converted again: "
             "if it is the wrong dictionary, start afresh with the right one and --overwrite",
             options.bins_cuts_dict or options.cuts,
             plural(len(written), "file"),
         )
-
-
-def _executor(options):
-    """Return what takes the tasks, as a context manager: the client of a dask cluster, or None."""
-    if options.scheduler is None:
-        return contextlib.nullcontext()
-    from ..workers.dask_engine import connect
-
-    return connect(options.scheduler, options.jobs)
 
 
 def _check_output(output, is_numbered):

@@ -45,6 +45,19 @@ max = 3.0
 bin_size = 1.0
 """
 
+OPEN_CUTS = """\
+[preselection_cuts]
+MSCW = None, None
+MSCL = None, None
+EChi2S = None, None
+ErecS = None, None
+EmissionHeight = None, None
+MC_Offset = MCxoff, MCyoff, None, None
+NImages = None, None
+dES = None, None
+"""
+MAKE_TABLES = "import sys; from image_extractor.commands.make_lookup_tables import main; sys.exit(main())"
+
 CTAPIPE = """
 import sys
 from ctapipe.io import SimTelEventSource
@@ -84,8 +97,13 @@ NAMES = {
     "g": "image_extractor.py, all cores, {n_files} files, --shuffle --split",
     "h": "image_extractor.py --jobs 1, 10 % of the events",
     "k": "image_extractor.py --jobs 1, `all` storage, scale_factor 2",
+    "p": "image_extractor.py --jobs 1, [parameters] store = True",
+    "t": "image_extractor.py --jobs 1 --tables, all cuts open",
 }
 ALL_CORES = "g"
+
+#: The command that makes what step t needs.
+BEFORE_TABLES = "tables"
 
 
 def measure(command, all_cores=False):
@@ -172,9 +190,14 @@ def commands(path, events, focal_length, folder, n_files, with_copies=True):
     for letter, settings in {"f": (False, "mapped", 1), "h": (True, "mapped", 1), "k": (False, "all", 2)}.items():
         text = CONFIG.format(**dict(zip(("use_pkl_dict", "storage_mode", "scale_factor"), settings, strict=True)))
         (folder / f"{letter}.config").write_text(text)
+    (folder / "p.config").write_text((folder / "f.config").read_text() + "[parameters]\nstore = True\n")
+    (folder / "t.config").write_text((folder / "h.config").read_text() + OPEN_CUTS)
+    tables = folder / "tables.h5"
+    result[BEFORE_TABLES] = [python, "-c", MAKE_TABLES, path, tables, folder / "t.config", "--jobs", "1"]
     ours = [python, "-m", "image_extractor"]
-    for letter, dictionary in (("f", []), ("h", [folder / "tenth.pkl"]), ("k", [])):
-        files = [path, folder / f"{letter}.h5", folder / f"{letter}.config", *dictionary]
+    chosen_by = {"f": [], "h": [folder / "tenth.pkl"], "k": [], "p": [], "t": ["--tables", tables]}
+    for letter, words in chosen_by.items():
+        files = [path, folder / f"{letter}.h5", folder / f"{letter}.config", *words]
         result[letter] = [*ours, *files, "--overwrite", "--jobs", "1"]
     for i in range(n_files if with_copies else 0):
         copy_with_run_number(path, folder / f"copy{i}_{path.name}", 100_000 + i)
@@ -190,7 +213,7 @@ def facts(path):
     events = []
     with open_run.open_runs(path) as runs:
         for run in runs:
-            note = functools.partial(lambda obs_id, event_id, shower: events.append((obs_id, event_id)), run.obs_id)
+            note = functools.partial(lambda obs_id, event_id, *_: events.append((obs_id, event_id)), run.obs_id)
             run.select([], note)  # which returns None: refused
             for _ in run:
                 pass
@@ -287,7 +310,7 @@ def _parser():
     add("file", metavar="FILE", nargs="?", help="simtel file (default: synthetic showers are made)")
     add("--repeats", metavar="N", type=int, default=3, help="times each step is run (default: 3)")
     add("--files", metavar="N", type=int, default=8, help="files for step g (default: 8)")
-    add("--steps", metavar="LETTERS", default="ijabcdefhg", help="which steps (default: all but k)")
+    add("--steps", metavar="LETTERS", default="ijabcdefhg", help="which steps (default: all but k, p, t)")
     add("--json", metavar="OUT", default="benchmark.json", help="where the numbers go (default: benchmark.json)")
     add("--folder", metavar="DIR", help="where temporary files go (default: the system's)")
     return parser
@@ -305,6 +328,8 @@ def main(arguments=None):
             events, focal_length = in_process(facts, path)
             n_events = len(events)
             steps = commands(path, events, focal_length, Path(folder), options.files, ALL_CORES in options.steps)
+            if "t" in options.steps:
+                measure(steps[BEFORE_TABLES])
             results = run_steps(steps, options.steps, options.repeats)
         rows = summarise(results, n_events, options.files)
         report = {"file": path.name, "bytes": Path(path).stat().st_size if options.file else None}

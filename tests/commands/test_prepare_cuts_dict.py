@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from helpers.made_mscw import GOOD, write_mscw
+from helpers.processes import called
 
 from image_extractor import config
 from image_extractor.cuts import dictionary, eventdisplay
@@ -19,7 +20,11 @@ ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "scripts" / "prepare_cuts_dict.py"
 
 
-def run(*arguments, path=ROOT, **options):
+def run(*arguments):
+    return called("prepare_cuts_dict", *arguments)
+
+
+def run_as_process(*arguments, path=ROOT, **options):
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, [path, ROOT]))}
     return subprocess.run(
         [sys.executable, SCRIPT, *arguments], capture_output=True, text=True, env=environment, check=False, **options
@@ -42,7 +47,7 @@ def folder(tmp_path):
 
 @pytest.mark.parametrize("file_format", dictionary.FORMATS)
 def test_command_writes_what_the_converter_reads(folder, file_format):
-    done = run(folder / "run*.root", folder / "cuts", folder / "settings.config", "--format", file_format)
+    done = run_as_process(folder / "run*.root", folder / "cuts", folder / "settings.config", "--format", file_format)
     assert (done.returncode, done.stderr) == (0, "")
     expected = as_dict(eventdisplay.build(find_files(str(folder / "*.root")), config.defaults())[0])
     assert len(expected) == 39
@@ -152,7 +157,7 @@ def test_existing_output(folder):
 @pytest.mark.parametrize("file_format", dictionary.FORMATS)
 def test_full_disk_leaves_the_old_file(folder, file_format):
     (folder / "cuts").write_text("precious")
-    done = run(
+    done = run_as_process(
         folder / "run*", folder / "cuts", folder / "settings.config", "--overwrite", "--format", file_format,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (200, 200)),
     )  # fmt: skip
@@ -167,6 +172,6 @@ def test_without_uproot(folder):
     (folder / "hidden").mkdir()
     (folder / "hidden" / "uproot.py").write_text("raise ImportError('not installed')")
     arguments = folder / "run*", folder / "cuts.pkl", folder / "settings.config"
-    done = run(*arguments, path=folder / "hidden")
+    done = run_as_process(*arguments, path=folder / "hidden")
     refused(folder, done, "prepare_cuts_dict.py needs uproot: pip install '.[scripts]'")
-    assert run("--help", path=folder / "hidden").returncode == 0
+    assert run_as_process("--help", path=folder / "hidden").returncode == 0
