@@ -24,7 +24,14 @@ EXTRAS["test"] = [
 ]
 
 # what people run; the rest of scripts/ serves the development
-TOOLS = ["image_extractor.py", "prepare_cuts_dict.py", "read_data.py", "visualize_events.py", "plot_numtel.py"]
+TOOLS = [
+    "image_extractor.py",
+    "make_lookup_tables.py",
+    "prepare_cuts_dict.py",
+    "read_data.py",
+    "visualize_events.py",
+    "plot_numtel.py",
+]
 
 setup(
     name="image_extractor",

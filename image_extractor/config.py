@@ -24,11 +24,12 @@ if __name__ == "__main__" and not __package__:  # run by its path, as in the fir
 from configobj import ConfigObj, ConfigObjError, Section, flatten_errors, get_extra_values
 
 from . import whole_files
-from .energy_bins import UNITS, EnergyBins
+from .energy_bins import EnergyBins
 from .errors import ConfigError
 from .settings.checks import MANY, VALIDATOR, shown, wrong
-from .settings.combinations import BY_TELESCOPE, impossible
-from .telescopes import is_usual, unknown_name
+from .settings.combinations import BY_TELESCOPE, bins_alone, impossible
+from .settings.spec import SPEC
+from .telescopes import COUNTED, counts, is_usual, unknown_name
 from .terminal.arguments import Parser, user_path
 from .terminal.exit_codes import OK, code_of
 from .terminal.interruption import interruptible
@@ -40,6 +41,7 @@ __all__ = [
     "check_names",
     "default_text",
     "defaults",
+    "dictionary_bins",
     "dumps",
     "energy_bins",
     "from_keywords",
@@ -54,117 +56,12 @@ __all__ = [
 #: Checked settings, nested by section.
 Settings = dict[str, Any]
 
-UNIT_NAMES = ", ".join(map(repr, UNITS))
-
-MAPPINGS = "'shifting', 'axial', 'oversampling', 'nearest', 'bilinear', 'bicubic', 'rebinning'"
-
-SPEC = f"""\
-# What a learner is to tell: gh_class sorts events by energy bin, energy_recon labels them with one.
-mode = option('gh_class', 'energy_recon', default='gh_class')
-# all: rows of Events hold the images of all telescopes; mapped: images are in arrays of their own, rows point there.
-storage_mode = option('all', 'mapped', default='all')
-# True: only events of the bins_cuts_dict are written, and a missing dictionary is an error.
-use_pkl_dict = boolean(default=True)
-
-[image]
-# Channels: charge, then the peak time with TIMING, then zeros.
-mode = option('PIXELS_3C', 'PIXELS_1C', 'PIXELS_TIMING_2C', 'PIXELS_TIMING_3C', default='PIXELS_3C')
-# Every pixel of the array becomes scale_factor x scale_factor equal ones.
-scale_factor = integer(min=1, max=100, default=2)
-# float32 holds p.e. and ns as they are. Integers hold round(value * scale), clipped and counted where it does not fit;
-# unsigned ones hold negative charges as 0, and that is about every second pixel, as most see no light: counted, too.
-dtype = option('uint16', 'uint32', 'int16', 'int32', 'float32', default='float32')
-# Place of the channel axis.
-dim_order = option('channels_last', 'channels_first', default='channels_last')
-# Stored counts per photo-electron, for integer dtypes.
-charge_scale = float(min=1e-6, max=1e6, default=100.0)
-# Stored counts per nanosecond of peak time, for integer dtypes.
-time_scale = float(min=1e-6, max=1e6, default=100.0)
-# How a camera becomes a square array: shifting and axial keep its pixels, one per cell; the others resample it onto
-# square cells in true x and y (oversampling and rebinning conserve charge, the others interpolate).
-mapping = option({MAPPINGS}, default='shifting')
-# auto, or cells per side for the mappings that resample.
-shape = auto_or_integer(min=8, max=1000, default='auto')
-    # Another mapping for single telescope types, cameras or optics, a line each, such as SST = shifting.
-    [[mapping_of]]
-    __many__ = option({MAPPINGS})
-    # Another shape for single ones, a line each, such as LSTCam = 110.
-    [[shape_of]]
-    __many__ = auto_or_integer(min=8, max=1000)
-
-[telescope]
-# SST, LST, MST, SCT, ALL, the name of a camera or its optics, or several joined by +, such as LST+NectarCam.
-type_mode = type_mode(default='SCT')
-# Only these telescopes of the types above; empty: all of them.
-tel_ids = tel_ids(default=list())
-
-[calibration]
-# Any ctapipe ImageExtractor. Its own settings go to a section of its name, below: [[NeighborPeakWindowSum]], and there
-# window_width = 7.
-extractor = string(min=1, max=100, default='NeighborPeakWindowSum')
-# True: read by compiled loops and decode only what is needed. The images are the same, bit for bit.
-fast = boolean(default=True)
-    # Another extractor for single telescope types, cameras or optics, a line each: FlashCam = FlashCamExtractor.
-    [[extractor_of]]
-    __many__ = string(min=1, max=100)
-    [[__many__]]
-    __many__ = parameter
-
-# gh_class without a dictionary takes its bins of the true energy from here; a dictionary's bins must be among them.
-[energy_bins]
-# Unit of energy.
-units = option({UNIT_NAMES}, default='TeV')
-# log10: min, max and bin_size are those of the logarithm of the energy.
-scale = option('log10', 'linear', default='log10')
-# Lower edge of the first bin.
-min = float(default=-1.0)
-# Upper edge of the last bin.
-max = float(default=1.0)
-# Width of every bin: (max - min) must be a whole number of bins.
-bin_size = float(default=0.5)
-
-# What prepare_cuts_dict.py applies to EventDisplay's events: low, high for low <= value < high; None is an open end.
-[preselection_cuts]
-# Mean scaled width.
-MSCW = cut(default=list(-2.0, 2.0))
-# Mean scaled length.
-MSCL = cut(default=list(-2.0, 5.0))
-# Reduced chi2 of the energies of the telescopes.
-EChi2S = cut(default=list(0.0, None))
-# Reconstructed energy, TeV.
-ErecS = cut(default=list(0.0, None))
-# Height of the shower maximum above the telescopes, km.
-EmissionHeight = cut(default=list(0.0, 50.0))
-# Two branches, then low, high of the root of the sum of their squares, degrees.
-MC_Offset = offset_cut(default=list('MCxoff', 'MCyoff', 0.0, 3.0))
-# Images used in the stereo reconstruction.
-NImages = cut(default=list(3, None))
-# Relative error of the energy.
-dES = cut(default=list(0.0, None))
-
-[energy_recon]
-# True: only gamma rays are stored in this mode.
-gamma_only = boolean(default=True)
-    # The label of an event is the bin of its true energy.
-    [[bins]]
-    # Unit of energy.
-    units = option({UNIT_NAMES}, default='TeV')
-    # log10: min, max and bin_size are those of the logarithm of the energy.
-    scale = option('log10', 'linear', default='log10')
-    # Lower edge of the first bin.
-    min = float(default=-2.0)
-    # Upper edge of the last bin.
-    max = float(default=2.0)
-    # Width of every bin: (max - min) must be a whole number of bins.
-    bin_size = float(default=0.05)
-
-[output]
-# Compression of images and tables.
-compression = option('lz4', 'zstd', 'zlib', 'none', default='lz4')
-"""
-
 #: Keys of the first config files, and what they are called now.
 ALIASES = {("image", "dim_ordering"): "dim_order"}
+
+#: What format 1.2 brought.
+NEW_SECTIONS = ("trigger", "cleaning", "parameters", "image_cuts", "event_cuts", "reconstruction")
+NEW_KEYS = (("image", "cleaned"), ("energy_bins", "column"))
 
 
 # -- loading --------------------------------------------------------------------------------------
@@ -257,14 +154,31 @@ def dumps(settings: Settings) -> str:
     for name, key in BY_TELESCOPE:  # readers of format 1.0 know none of them
         if text.get(name, {}).get(key) == {}:
             del text[name][key]
+    _leave_out_defaults(text)
     return "\n".join(text.write())
+
+
+def _leave_out_defaults(text: ConfigObj) -> None:
+    """Leave out what readers of formats before 1.2 do not know, where it is as it was before."""
+    usual = defaults()
+    for name in NEW_SECTIONS:
+        if name in text and text[name].dict() in (usual[name], {key: v for key, v in usual[name].items() if v != {}}):
+            del text[name]
+    for name, key in NEW_KEYS:
+        if text.get(name, {}).get(key) == usual[name][key]:
+            del text[name][key]
 
 
 def energy_bins(settings: Settings) -> EnergyBins:
     """Return the :class:`EnergyBins` that the run mode of these settings uses."""
     if settings["mode"] == "energy_recon":
         return EnergyBins(**settings["energy_recon"]["bins"])
-    return EnergyBins(**settings["energy_bins"])
+    return dictionary_bins(settings)
+
+
+def dictionary_bins(settings: Settings) -> EnergyBins:
+    """Return the :class:`EnergyBins` of [energy_bins], which are those of dictionaries."""
+    return EnergyBins(**bins_alone(settings["energy_bins"]))
 
 
 def _validated(config: ConfigObj, name: str | Path) -> Settings:
@@ -375,7 +289,9 @@ def check_names(settings: Settings, name: str | Path) -> None:
     from .settings.extractors import check
 
     words = [("[telescope] type_mode", word) for word in settings["telescope"]["type_mode"].split("+")]
+    words += [("[reconstruction] telescopes", word) for word in settings["reconstruction"]["telescopes"].split("+")]
     words += [(f"[{section}] [[{key}]]", word) for section, key in BY_TELESCOPE for word in settings[section][key]]
+    words += [(f"[{section}] {key}", word) for section, key in COUNTED for word in counts(settings[section][key])]
     problems = [f"{where}: {unknown_name(word)}" for where, word in words if not is_usual(word)]
     try:
         check(settings["calibration"])

@@ -1,5 +1,6 @@
 """Energy bins: equal steps in energy or in its logarithm."""
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -41,15 +42,17 @@ class EnergyBins:
         if self.scale == "log10" and max(abs(self.min), abs(self.max)) > 100:
             raise ValueError(f"{given}: with scale = log10 these are exponents, from -100 to 100")
 
-    @property
+    @functools.cached_property
     def n_bins(self) -> int:
         """Number of bins."""
         return round((self.max - self.min) / self.bin_size)
 
-    @property
+    @functools.cached_property
     def edges(self) -> NDArray[np.float64]:
-        """Edges in the units and scale of the bins, float array (n_bins + 1,)."""
-        return np.linspace(self.min, self.max, self.n_bins + 1)
+        """Edges in the units and scale of the bins, float array (n_bins + 1,), read-only."""
+        edges = np.linspace(self.min, self.max, self.n_bins + 1)
+        edges.flags.writeable = False
+        return edges
 
     def describe(self, index: int) -> str:
         """Return a bin in words, such as [0.1, 0.3162) TeV."""

@@ -15,6 +15,7 @@ from .input_files import find_files
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
+    from .analysis.event_chooser import EventChooser
     from .batch.many_files import Outcome, Progress, Report
     from .conversion.converter import Converter
 
@@ -37,6 +38,9 @@ class ImageExtractor:
         {(run number, event number): (bin, reconstructed energy in TeV)}, or a file that holds one.
     mode : str
         'gh_class' or 'energy_recon'.
+    tables : str or Path, optional
+        Lookup tables in the place of a dictionary: events are reconstructed of all telescopes in the pass that
+        converts, and cut on as prepare_cuts_dict.py does.
     **settings
         Every other setting, named section_key, with the default of the configspec:
         ``storage_mode="mapped", image_mode="PIXELS_1C", telescope_type_mode="LST+MST"``;
@@ -46,14 +50,21 @@ class ImageExtractor:
     ------
     ConfigError
         For whatever a configuration file could not say either, and for a wrong dictionary.
+    DatasetError
+        For wrong tables.
     TypeError
         For a keyword that is no setting.
     """
 
     def __init__(
-        self, output_path: str | Path, bins_cuts_dict: Cuts | str | Path | None, mode: str, **settings: Any
+        self,
+        output_path: str | Path,
+        bins_cuts_dict: Cuts | str | Path | None,
+        mode: str,
+        tables: str | Path | None = None,
+        **settings: Any,
     ) -> None:
-        self._set_up(output_path, bins_cuts_dict, config.from_keywords({"mode": mode, **settings}))
+        self._set_up(output_path, bins_cuts_dict, config.from_keywords({"mode": mode, **settings}), tables)
 
     @classmethod
     def from_config(
@@ -61,12 +72,13 @@ class ImageExtractor:
         output_path: str | Path,
         bins_cuts_dict: Cuts | str | Path | None,
         config_file: str | Path | config.Settings,
+        tables: str | Path | None = None,
     ) -> ImageExtractor:
         """Make an extractor with the settings of a configuration file.
 
         Parameters
         ----------
-        output_path, bins_cuts_dict
+        output_path, bins_cuts_dict, tables
             As for the class.
         config_file : str, Path or dict
             A path, or settings as `config.load` gives.
@@ -77,20 +89,26 @@ class ImageExtractor:
         """
         settings = config_file if isinstance(config_file, dict) else config.load(config_file)
         extractor = cls.__new__(cls)
-        extractor._set_up(output_path, bins_cuts_dict, config.loads(config.dumps(settings), "settings"))
+        extractor._set_up(output_path, bins_cuts_dict, config.loads(config.dumps(settings), "settings"), tables)
         return extractor
 
     def _set_up(
-        self, output_path: str | Path, bins_cuts_dict: Cuts | str | Path | None, settings: config.Settings
+        self,
+        output_path: str | Path,
+        bins_cuts_dict: Cuts | str | Path | None,
+        settings: config.Settings,
+        tables: str | Path | None,
     ) -> None:
         self.output_path = Path(output_path)
         self.settings = settings
-        if settings["use_pkl_dict"] and bins_cuts_dict is None:
+        if tables is not None and bins_cuts_dict is not None:
+            raise ConfigError("a bins_cuts_dict and lookup tables are given: give one of them")
+        if settings["use_pkl_dict"] and bins_cuts_dict is None and tables is None:
             raise ConfigError("use_pkl_dict = True but no bins_cuts_dict is given: give one, or set it to False")
-        if not settings["use_pkl_dict"] and bins_cuts_dict is not None:
-            raise ConfigError(
-                "a bins_cuts_dict is given but use_pkl_dict = False: set it to True, or leave the file out"
-            )
+        if not settings["use_pkl_dict"] and (bins_cuts_dict is not None or tables is not None):
+            what, it = ("a bins_cuts_dict is", "the file") if tables is None else ("lookup tables are", "them")
+            raise ConfigError(f"{what} given but use_pkl_dict = False: set it to True, or leave {it} out")
+        self._chooser = None if tables is None else self._made_chooser(tables)
         self.bins_cuts_dict = self._checked_cuts(bins_cuts_dict)
 
     def _checked_cuts(self, given: Cuts | str | Path | None) -> dictionary.Dictionary | None:
@@ -98,6 +116,12 @@ class ImageExtractor:
             return None
         bins = config.energy_bins(self.settings) if self.settings["mode"] == "gh_class" else None
         return dictionary.load(given, bins) if isinstance(given, str | Path) else dictionary.given(given, bins)
+
+    def _made_chooser(self, tables: str | Path) -> EventChooser:
+        from .batch.found_cuts import event_chooser
+
+        chooser: EventChooser = event_chooser(self.settings, tables)
+        return chooser
 
     # -- what the command runs ---------------------------------------------------------------------
 
@@ -116,6 +140,7 @@ class ImageExtractor:
         on_truncated: str = "refuse",
         command_line: str = "",
         progress: Progress | None = None,
+        save_cuts_dict: str | Path | None = None,
     ) -> Report:
         """Convert many files and merge them into the output.
 
@@ -147,6 +172,9 @@ class ImageExtractor:
             For the file's provenance.
         progress : many_files.Progress, optional
             Told of events read, files done and the merge.
+        save_cuts_dict : str or Path, optional
+            With tables: write the dictionary that prepare_cuts_dict.py would make of these files and tables, a table if
+            its name ends with .h5, else a pickle. Then no event is passed over by its header.
 
         Returns
         -------
@@ -180,6 +208,7 @@ class ImageExtractor:
             on_truncated=on_truncated,
             command_line=command_line,
             progress=progress,
+            save_cuts_dict=save_cuts_dict,
         )
         for outcome in report.failed:
             log.error("%s", outcome["reason"])
@@ -249,9 +278,10 @@ class ImageExtractor:
             Of all of them.
         """
         from . import telescopes
-        from .inputs.simtel.open_run import open_run
+        from .inputs.open_runs import open_runs
 
-        with open_run(data_file) as run:
+        with open_runs(data_file) as runs:
+            run = next(iter(runs))
             section = self.settings["telescope"]
             selected = telescopes.select(run.subarray, section["type_mode"], section["tel_ids"])
         return selected, sum(map(len, selected.values()))
@@ -261,4 +291,4 @@ class ImageExtractor:
         """What converts files one by one, see :class:`image_extractor.conversion.converter.Converter`."""
         from .conversion.converter import Converter
 
-        return Converter(self.settings, self.bins_cuts_dict)
+        return Converter(self.settings, self.bins_cuts_dict, self._chooser)

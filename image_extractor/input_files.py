@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from .errors import ConfigError, one_line
+from .errors import ConfigError, InputError, one_line
 
 #: Bytes at either end of an input by which it is known again.
 ENDS = 1 << 20
@@ -100,6 +100,17 @@ def why_no_file(path):
     if path.is_dir():
         return f"is a folder: give a file, or a quoted wildcard such as '{path / '*'}'"
     return "not a file" if path.exists() else "no such file"
+
+
+def check_readable(path):
+    """Raise InputError unless a path is a file with something in it that may be read."""
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: {why_no_file(path)}")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path}: empty, zero bytes")
+    if not os.access(path, os.R_OK):
+        raise InputError(f"{path}: not readable")
 
 
 def natural_order(path):

@@ -31,6 +31,8 @@ def primary_id(word):
     return number
 
 
-def primary_name(primary_id):
-    """Return the name of a primary, such as 'proton'; 'primary 999' where it has none."""
+def primary_name(primary_id, is_observed=False):
+    """Return the name of a primary, such as 'proton', 'primary 999' where it has none, 'observed' of observed ones."""
+    if is_observed:
+        return "observed"
     return NAMES.get(int(primary_id), f"primary {int(primary_id)}")

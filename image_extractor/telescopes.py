@@ -23,6 +23,9 @@ OPTICS = ("ASTRI", "GCT", "1M")
 
 KNOWN = ("ALL", *TYPES, *CAMERAS, *OPTICS)
 
+#: Settings of fewest telescopes, by words.
+COUNTED = (("trigger", "min_telescopes_of_type"), ("event_cuts", "min_images_of_type"))
+
 #: No other camera of square pixels has as many: SSTs have 2,048 or 2,368.
 SCT_PIXELS = 10_000
 
@@ -110,6 +113,17 @@ def best_key(telescope, values):
     return next((keys[name] for name in names(telescope) if name in keys), None)
 
 
+def is_called(telescope, word):
+    """Say whether a word names a telescope: its type, camera, optics, or ctapipe's name of its type."""
+    return normalised(word) in names(telescope)
+
+
+def counts(items):
+    """Return {word: number} of settings such as ["LST:2", "MST:3"]."""
+    pairs = (item.rpartition(":") for item in items)
+    return {word: int(number) for word, _, number in pairs}
+
+
 def select(subarray, type_mode, tel_ids=()):
     """Return the selected telescopes of a subarray.
 
@@ -136,8 +150,10 @@ def unmatched(subarray, settings):
     """
     found = {"all", *(name for telescope in subarray.tel.values() for name in names(telescope))}
     words = [(word, f"[telescope] type_mode: {word}") for word in settings["telescope"]["type_mode"].split("+")]
-    for section in ("image", "calibration"):
+    for section in ("image", "calibration", "cleaning"):
         for key, values in settings[section].items():
             if key.endswith("_of"):
                 words += [(word, f"[{section}] [[{key}]] {word}") for word in values if not is_known(word)]
+    for section, key in COUNTED:
+        words += [(word, f"[{section}] {key}: {word}") for word in counts(settings[section][key])]
     return [place for word, place in words if normalised(word) not in found]

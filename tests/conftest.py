@@ -1,5 +1,6 @@
 """Fixtures of all tests: inputs, and what makes runs of the command short to write."""
 
+import collections
 import signal
 import warnings
 
@@ -34,9 +35,22 @@ def pytest_collection_modifyitems(config, items):
     """Leave slow tests out, but where they are asked for: by --slow, -m, or the name of a test."""
     if config.getoption("slow") or config.option.markexpr or any("::" in argument for argument in config.args):
         return
-    slow = [item for item in items if item.get_closest_marker("slow")]
+    slow = [item for item, is_slow in zip(items, _are_slow(items), strict=True) if is_slow]
     config.hook.pytest_deselected(items=slow)
-    items[:] = [item for item in items if not item.get_closest_marker("slow")]
+    slow = set(slow)
+    items[:] = [item for item in items if item not in slow]
+
+
+def _are_slow(items):
+    """Say of each test whether it is slow: it is marked so, or is none of its function's one in so many."""
+    seen = collections.Counter()
+    for item in items:
+        function, one_in = item.nodeid.partition("[")[0], item.get_closest_marker("one_in")
+        slow = item.get_closest_marker("slow") is not None
+        if one_in and not slow:
+            slow = seen[function] % one_in.args[0] > 0
+            seen[function] += 1
+        yield slow
 
 
 @pytest.fixture(scope="session")
@@ -95,6 +109,25 @@ def proton_images(tmp_path_factory):
     path = tmp_path_factory.mktemp("proton") / "proton.simtel.zst"
     write_protons(path)
     return list(calibrated(path))
+
+
+@pytest.fixture(scope="session")
+def ctapipe_events(tmp_path_factory):
+    """Events of four cameras that ctapipe parameterised and reconstructed; see `helpers.reconstructed`.
+
+    `simtel` and `hdf5` are the paths of the file, and of what ctapipe made of it.
+    """
+    from helpers.reconstructed import reconstructed_by_ctapipe
+
+    from image_extractor.demo import write_demo_file
+
+    folder = tmp_path_factory.mktemp("stereo")
+    simtel, hdf5 = folder / "gamma_run7.simtel.gz", folder / "gamma_run7.dl2.h5"
+    telescopes = "LST:3,MSTN:4,SCT:2,SSTC:2"
+    write_demo_file(simtel, events=16, telescopes=telescopes, energy=(0.3, 20), seed=3, view_cone=1, run=7)
+    found = reconstructed_by_ctapipe(simtel, hdf5)
+    found.simtel, found.hdf5 = simtel, hdf5
+    return found
 
 
 @pytest.fixture

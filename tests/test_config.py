@@ -9,7 +9,11 @@ import pytest
 
 from image_extractor import ConfigError, ImageExtractor, config
 
+#: Sections that take keys of any name.
+FREE = ("[image_cuts]", "[preselection_cuts]")
 
+
+@pytest.mark.slow
 def test_generate_validate_and_spec(tmp_path):
     def run(*arguments):
         command = [sys.executable, "-P", "-m", "image_extractor.config", *map(str, arguments)]
@@ -20,7 +24,8 @@ def test_generate_validate_and_spec(tmp_path):
     assert config.load(path) == config.defaults()
     lines = path.read_text().splitlines()
     keys = [i for i, line in enumerate(lines) if " = " in line and not line.strip().startswith("#")]
-    keys += [i for i, line in enumerate(lines) if line.strip().startswith("[[") and line.strip().endswith("_of]]")]
+    free = [i for i, line in enumerate(lines) if line.strip().endswith("_of]]") or line in FREE]
+    keys += free
     assert len(keys) == len(config.keyword_names())
     assert all(lines[i - 1].strip().startswith("#") for i in keys)  # a comment on every key
     assert run(path, "--mode", "val").returncode == 0
@@ -87,6 +92,28 @@ def test_generate_validate_and_spec(tmp_path):
         ("[image]\ndim_order = channels_last\ndim_ordering = channels_last", "f: [image] dim_ordering and dim_order are "
          "the same key: keep one"),
         ("use_pkl_dict = maybe", "f: use_pkl_dict = maybe: must be True or False"),
+        ("[trigger]\nmin_telescopes = 0", "f: [trigger] min_telescopes = 0: must be a whole number from 1 to 1000"),
+        *(
+            (f"[{section}]\n{key} = {value}", f"f: [{section}] {key} = {value}: must be telescope types, cameras or names "
+             "with a number from 1 to 1000 each, such as LST:2, MST:3, each once")
+            for section, key in (("trigger", "min_telescopes_of_type"), ("event_cuts", "min_images_of_type"))
+            for value in ("LTS:2", "LST:0", "LST", "LST:2, lst:3", "ALL:2", "LST+MST:2", "LST:two", "LST:2000")
+        ),
+        ("[image_cuts]\nhillas_width = 2, 1", "f: [image_cuts] hillas_width = 2, 1: must be two numbers, low < high, or "
+         "None for an open end"),
+        ("[image_cuts]\nhilas_width = 1, 2", "f: [image_cuts] hilas_width: no image parameter; did you mean "
+         "hillas_width?"),
+        ("[image]\nmode = PIXELS_MASK_2C\n[image_cuts]\ntiming_slope = 0, None", "f: [image_cuts] timing_slope: [image] "
+         "mode = PIXELS_MASK_2C has no peak times: take a mode with TIMING"),
+        ("[event_cuts]\ntrue_energy = 1", "f: [event_cuts] true_energy = 1: must be two numbers, low < high, or None for "
+         "an open end"),
+        ("[event_cuts]\ntrue_ofset = 0, 1", "f: [event_cuts] unknown key true_ofset = 0, 1; did you mean true_offset?"),
+        ("[cleaning]\npicture = 4\nboundary = 5", "f: [cleaning] the boundary, 5, is above its picture, 4"),
+        ("[cleaning]\n[[picture_of]]\nLST = 4\n[[boundary_of]]\nlst = 5", "f: [cleaning] the boundary of LST, 5, is "
+         "above its picture, 4"),
+        ("[cleaning]\npicture = low", "f: [cleaning] picture = low: must be auto, or a number from 0 to 1e6"),
+        ("[cleaning]\n[[picture_of]]\nLTS = 4", "f: [cleaning] [[picture_of]] LTS: must be SST, LST, MST, SCT, or the "
+         "name of a camera or its optics, a line for each"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_one_line(text, message):
@@ -127,7 +154,7 @@ def test_settings_survive_their_file():
     assert config.loads(config.dumps(settings)) == settings
 
 
-@pytest.mark.parametrize("name", ["test_pytables", "test_pytables_1bin", "lst_mst"])
+@pytest.mark.parametrize("name", ["test_pytables", "test_pytables_1bin", "lst_mst", "lookup"])
 def test_example_files(name):
     settings = config.load(Path(__file__).parents[1] / "aux" / "config" / f"{name}.config")
     image, bins = settings["image"], settings["energy_bins"]
@@ -137,6 +164,7 @@ def test_example_files(name):
         "test_pytables": ("all", "PIXELS_TIMING_3C", 2, "SCT", -1.0, 0.5, 0.5),
         "test_pytables_1bin": ("mapped", "PIXELS_1C", 1, "SCT", -1.0, 1.0, 2.0),
         "lst_mst": ("mapped", "PIXELS_TIMING_2C", 1, "LST+MST", -2.0, 2.0, 1.0),
+        "lookup": ("mapped", "PIXELS_TIMING_2C", 1, "LST+MST", -1.5, 1.0, 0.5),
     }[name]
 
 

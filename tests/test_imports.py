@@ -11,31 +11,39 @@ ROOT = Path(image_extractor.__file__).parent
 #: Rooms of the top that everybody may use: they import nothing but one another.
 VOCABULARY = {
     "version", "errors", "energy_bins", "telescopes", "primaries", "core_positions", "input_files", "compiled",
-    "tested_versions", "whole_files", "split_fractions", "image_scales",
+    "tested_versions", "whole_files", "split_fractions", "image_scales", "sky_offsets", "value_ranges",
+    "times",
 }  # fmt: skip
 
 #: Each package, and the top's other rooms, with what they may import besides the vocabulary and themselves.
 ALLOWED = {
     "terminal": set(),
     "mapping": set(),
-    "settings": {"mapping", "terminal"},
+    "parameters": set(),
+    "settings": {"mapping", "parameters", "terminal"},
     "config": {"settings", "terminal"},
-    "hdf5": {"config", "terminal"},
+    "hdf5": {"config", "parameters", "terminal"},
     "events": {"hdf5"},
+    "reconstruction": {"parameters", "hdf5", "config", "terminal"},
     "cuts": {"config", "hdf5", "terminal"},
-    "inputs": {"terminal"},
-    "conversion": {"inputs", "mapping", "cuts", "hdf5", "events", "config", "settings", "terminal"},
+    "inputs": {"hdf5", "terminal"},
+    "conversion": {"inputs", "mapping", "parameters", "cuts", "hdf5", "events", "config", "settings", "terminal"},
+    "analysis": {
+        "reconstruction", "conversion", "inputs", "cuts", "parameters", "hdf5", "config", "settings", "terminal",
+    },
     "workers": {"hdf5", "terminal"},
-    "batch": {"workers", "conversion", "inputs", "hdf5", "events", "config", "terminal"},
-    "training": {"hdf5", "events", "terminal"},
-    "viewing": {"hdf5", "events", "mapping", "inputs", "cuts", "config", "terminal"},
+    "batch": {
+        "workers", "analysis", "conversion", "inputs", "cuts", "reconstruction", "hdf5", "events", "config", "terminal",
+    },
+    "training": {"hdf5", "events", "parameters", "terminal"},
+    "viewing": {"hdf5", "events", "mapping", "reconstruction", "parameters", "inputs", "cuts", "config", "terminal"},
     "demo": {"cuts", "inputs", "config", "terminal"},
-    "image_extractor": {"batch", "conversion", "inputs", "cuts", "config"},
+    "image_extractor": {"batch", "analysis", "conversion", "inputs", "cuts", "config"},
     "dataset": {"training", "hdf5", "events"},
-    "commands": {"image_extractor", "batch", "workers", "viewing", "cuts", "hdf5", "config", "terminal"},
+    "commands": {"image_extractor", "batch", "workers", "viewing", "cuts", "reconstruction", "hdf5", "config", "terminal"},
     "__init__": {"image_extractor"},
     "__main__": {"commands"},
-}
+}  # fmt: skip
 
 
 def rooms():

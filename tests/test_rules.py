@@ -76,6 +76,7 @@ sys.exit(room.main({arguments}))
 """
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize(
     ("room", "name", "arguments"),

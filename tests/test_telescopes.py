@@ -8,7 +8,8 @@ import tables
 from image_extractor import telescopes
 from image_extractor.demo import production as demo_production
 from image_extractor.demo import write_demo_file
-from image_extractor.inputs.simtel.open_run import describe_telescopes, open_run
+from image_extractor.inputs.open_runs import describe_telescopes
+from image_extractor.inputs.simtel.open_run import open_run
 
 #: Camera and optics as the metadata of a production may have them, by the names of the demo.
 ODD = {"LSTCam": ("LSTN-camera", "LSTN_design"), "SCTCam": ("MSTS-camera", "MST")}

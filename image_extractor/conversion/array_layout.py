@@ -10,6 +10,10 @@ from ..errors import ConfigError
 from ..hdf5 import schema
 from ..mapping import images
 from ..mapping.methods import LOSSLESS
+from ..parameters.cleaning import Thresholds, thresholds
+from .parameterization import is_cleaning_needed
+
+NO_CLEANING = Thresholds(np.nan, np.nan, -1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +68,8 @@ def describe(subarray, settings, pointing, focal_length_choice):
         row["effective_focal_length"] = _effective(telescope.optics)
         row["mirror_area"] = telescope.optics.mirror_area.to_value("m2")
         row["n_pixels"] = telescope.camera.geometry.n_pixels
+        cleaning = thresholds(telescope, settings["cleaning"]) if is_cleaning_needed(settings) else NO_CLEANING
+        row["cleaning_picture"], row["cleaning_boundary"], row["cleaning_neighbours"] = cleaning
     for name, geometry, mapping, _, grid in entries:
         attributes = _camera_attributes(geometry, grid, mapping, settings["image"]["scale_factor"])
         cameras[name] = _camera_table(geometry, grid), attributes

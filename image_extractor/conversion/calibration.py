@@ -1,12 +1,16 @@
 """ctapipe's calibration with the extractors, and their own settings, that [calibration] asks for."""
 
 import contextlib
+import logging
 import warnings
 
-from .. import telescopes
-from ..errors import ConfigError, one_line
+from .. import config, telescopes
+from ..errors import ConfigError, InputError, one_line
+from ..inputs.extractor_caches import own_caches
 from ..mapping import images
 from ..settings.extractors import check, parameters
+
+log = logging.getLogger(__name__)
 
 
 class Calibrator:
@@ -46,11 +50,14 @@ class Calibrator:
             self._calibrate = CameraCalibrator(
                 subarray=subarray, config=Config(self._parameters), image_extractor_type=[default, *others]
             )
+        for own in self._calibrate.image_extractors.values():
+            own_caches(own)
 
     def __call__(self, event):
         """Fill the dl1 level of a ctapipe event; raise ConfigError if an extractor does not give what is stored."""
-        with self._blaming_settings():
-            self._calibrate(event)
+        if event.r1.tel or event.dl0.tel:  # else it has images already
+            with self._blaming_settings():
+                self._calibrate(event)
         for tel_id, dl1 in event.dl1.tel.items():
             self._check(tel_id, dl1)
             if self.is_dark and dl1.image.any():
@@ -86,6 +93,40 @@ class Calibrator:
             return f"extractor = {name}"
         word = next(word for word, given in self._calibration["extractor_of"].items() if given == name)
         return f"[[extractor_of]] {word} = {name}"
+
+
+class StoredImages:
+    """Checks images that are stored in the input, and are taken as they are.
+
+    Parameters
+    ----------
+    run : a run, see inputs/open_runs.py
+    settings : dict
+
+    Attributes
+    ----------
+    is_dark : bool
+        Whether every charge so far was exactly 0.
+    """
+
+    def __init__(self, run, settings):
+        self._path, self._mode, self.is_dark = run.input_url, settings["image"]["mode"], True
+        self._needs_times = images.has_timing(self._mode)
+        asked, usual = ({**one["calibration"], "fast": True} for one in (settings, config.defaults()))
+        if asked != usual:
+            log.warning("%s: its images are taken as they were made: [calibration] does not apply to them", self._path)
+
+    def __call__(self, event):
+        """Raise InputError if an event has no peak times where these are to be stored, or other images than charges."""
+        for tel_id, dl1 in event.dl1.tel.items():
+            if self._needs_times and dl1.peak_time is None:
+                raise InputError(
+                    f"{self._path}: no peak times of telescope {tel_id}, which [image] mode = {self._mode} needs"
+                )
+            if dl1.image.ndim != 1:
+                raise InputError(f"{self._path}: images of telescope {tel_id} have not one charge per pixel")
+            if self.is_dark and dl1.image.any():
+                self.is_dark = False
 
 
 def extractor(telescope, calibration):

@@ -11,19 +11,19 @@ from .. import input_files, telescopes
 from ..errors import InputError
 from ..events import same_telescopes
 from ..hdf5 import nodes, replacing, schema
+from ..inputs import open_runs
 from ..inputs.pointing import OwnPointing
-from ..inputs.simtel import open_run, reading_errors
 from ..terminal.logs import noted
-from . import array_layout, run_description
-from .calibration import Calibrator
-from .dictionary_check import DictionaryCheck
-from .event_selection import EventSelection
+from . import array_layout, observed_data, run_description
 from .part_writer import PartWriter
+from .run_writer import RunWriter
 
 log = logging.getLogger(__name__)
 
 #: Counts of Run_Table that are added up over the runs of a file.
 COUNTS = ("events_read", "events_written", "calibration_events", "images", "showers_read", "uses_read")
+#: A count that the input does not tell.
+UNKNOWN = -1
 COUNT_ENDINGS = ("_pixels",)
 
 
@@ -51,17 +51,22 @@ class Converter:
     settings : dict
     cuts : cuts.dictionary.Dictionary or None
         The bins_cuts_dict.
+    chooser : analysis.event_chooser.EventChooser, optional
+        Chooses events in its place, in the pass that converts.
 
     Attributes
     ----------
     settings : dict
+    chooser : EventChooser or None
     dictionary : dict
-        The root attributes that tell of the bins_cuts_dict: name and checksum, empty without one.
+        The root attributes that tell of the bins_cuts_dict, or of the lookup tables in its place: name and checksum,
+        empty without one.
     """
 
-    def __init__(self, settings, cuts):
-        self.settings, self._cuts = settings, cuts
-        name, sha256 = ("", "") if cuts is None else (cuts.name, cuts.sha256)
+    def __init__(self, settings, cuts, chooser=None):
+        self.settings, self._cuts, self.chooser = settings, cuts, chooser
+        source = chooser if cuts is None else cuts
+        name, sha256 = ("", "") if source is None else (source.name, source.sha256)
         self.dictionary = {"bins_cuts_dict": name, "bins_cuts_dict_sha256": sha256}
 
     def convert(self, data_file, part_path, options, attributes=None, progress=None):
@@ -88,7 +93,8 @@ class Converter:
         DatasetError
             If the output holds a run of another file of this name.
         """
-        given = Path(data_file), Path(part_path), options, attributes or {}, progress
+        choice = self.chooser.of_file() if self.chooser else None
+        given = Path(data_file), Path(part_path), options, attributes or {}, progress, choice
         changes = {}
         while True:
             try:
@@ -100,25 +106,32 @@ class Converter:
             except _NoPart as end:
                 return end.report
 
-    def _convert(self, data_file, part_path, options, attributes, progress, own_pointing=False, first_run=0):
+    def _convert(self, data_file, part_path, options, attributes, progress, choice, own_pointing=False, first_run=0):
         """Convert one file, from this run of it on.
 
         Raises OwnPointing where events need a column that they were not to have, and _OtherTelescopes.
         """
         start = time.monotonic()
         with noted() as warnings, replacing.replacing(part_path) as file:
-            report = self._write_part(file, data_file, options, progress, own_pointing, first_run)
+            report = self._write_part(file, data_file, options, progress, choice, own_pointing, first_run)
             report |= {"seconds": time.monotonic() - start, "warnings": warnings.lines}
+            if choice:
+                report |= choice.facts()
+                if options.entries:  # before the part: where that is, they are
+                    choice.write(options.entries, attributes)
             nodes.set_attributes(file.root, attributes | {"report": json.dumps(report)})
         return report
 
-    def _write_part(self, file, data_file, options, progress, own_pointing, first_run):
+    def _write_part(self, file, data_file, options, progress, choice, own_pointing, first_run):
         """Write the runs of a file; returns the report."""
-        part, rows, left_out = None, [], []
+        part, rows, left_out, passed_over = None, [], [], ""
         common = self.dictionary | {"max_events": options.max_events or 0}
-        with open_run.open_runs(data_file, self.settings["calibration"]["fast"], options.on_truncated) as runs:
+        with open_runs.open_runs(data_file, self.settings["calibration"]["fast"], options.on_truncated) as runs:
             common["file_digest"] = input_files.digest(data_file)
             for number, run in enumerate(runs):
+                if not run.is_simulation:
+                    observed_data.check(data_file, self.settings, self._cuts, self.chooser)
+                    own_pointing = True  # telescopes follow a point of the sky
                 layout = self._layout(run)
                 if number < first_run or not layout.types:
                     reason = self._nothing_selected(run) if not layout.types else "none of its events is kept"
@@ -128,10 +141,18 @@ class Converter:
                     if self._is_known(run, options):
                         raise _NoPart(status="known")
                     log.debug("%s: %s", data_file, run_description.header(run, layout.types))
-                    part, telescopes_of_part = PartWriter(file, self.settings, layout, own_pointing), layout
+                    kind = schema.SIMULATED if run.is_simulation else schema.OBSERVED
+                    part, telescopes_of_part = PartWriter(file, self.settings, layout, own_pointing, kind), layout
                 else:
                     self._check_telescopes(run, number, layout, telescopes_of_part, part)
-                row = self._write_run(run, layout, part, options, progress, own_pointing)
+                of_run = choice.of_run(number, run) if choice else None
+                writer = RunWriter(
+                    run, layout, part, self.settings, self._cuts, own_pointing,
+                    options.max_events, of_run, options.entries is not None,
+                )  # fmt: skip
+                writer.write(progress)
+                row = writer.row()
+                passed_over = passed_over or ", ".join(f"{n} {name}" for name, n in writer.passed_over.items())
                 if row is not None:
                     if not rows:
                         part.set_pointings(run.pointings)
@@ -147,7 +168,7 @@ class Converter:
         if part is None:
             raise _NoPart(status="no telescope", reason="; ".join(left_out).partition(": ")[2])
         if not rows:
-            raise _NoPart(status="no shower")
+            raise _NoPart(status="no shower", **({"reason": f"{passed_over} passed over"} if passed_over else {}))
         for line in left_out:
             log.warning("%s: %s: it is left out", data_file, line)
         part.finish()
@@ -158,7 +179,7 @@ class Converter:
     def _layout(self, run):
         """Return the telescopes and arrays of a run; a camera of a damaged file may be on no lattice."""
         try:
-            with reading_errors.reading(run.input_url):
+            with run.reading():
                 return array_layout.describe(run.subarray, self.settings, run.pointing, run.focal_length_choice.name)
         except InputError as err:
             message = str(err).removeprefix(f"{run.input_url}: ")
@@ -166,7 +187,9 @@ class Converter:
 
     def _is_known(self, run, options):
         """Say whether the output has the first run of a file, as older formats know it."""
-        return options.known and options.known.has_run(run.input_url, run.obs_id, open_run.first_primary(run.input_url))
+        return options.known and options.known.has_run(
+            run.input_url, run.obs_id, open_runs.first_primary(run.input_url)
+        )
 
     def _check_telescopes(self, run, number, layout, before, part):
         """Raise InputError if a run has other telescopes than those before; _OtherTelescopes if these gave nothing."""
@@ -185,68 +208,7 @@ class Converter:
         asked = f"type_mode = {section['type_mode']}"
         if section["tel_ids"]:
             asked += f" with tel_ids = {', '.join(map(str, section['tel_ids']))}"
-        return f"{open_run.describe_telescopes(run)}, none of {asked}"
-
-    def _write_run(self, run, layout, part, options, progress, own_pointing):
-        """Write the selected events of a run; returns its row of Run_Table, None if it has no shower."""
-        check = self._dictionary_check(run)
-        selection = EventSelection(self.settings, self._cuts, run.obs_id, check)
-        run.select(layout.grids, selection.accepts)
-        before = part.n_events
-        self._write_events(run, selection, part, options.max_events, progress, own_pointing)
-        if run.objects.primary_id == -1:
-            return None
-        if check:
-            check.finish()
-        # events without data of a selected telescope never come out of the source
-        n_written = part.n_events - before
-        selection.dropped["no_image"] = selection.n_read - sum(selection.dropped.values()) - n_written
-        return {
-            **run.facts(),
-            "events_read": selection.n_read,
-            **{f"dropped_{reason}": n for reason, n in selection.dropped.items()},
-            "calibration_events": run.objects.n_calibration,
-            **part.run_counts(),
-            "energies_seen": selection.energies_seen,
-        }
-
-    def _dictionary_check(self, run):
-        if self._cuts is None:
-            return None
-        return DictionaryCheck(run.input_url, self._cuts.name, self._cuts.primary)
-
-    def _write_events(self, run, selection, part, max_events, progress, own_pointing):
-        """Calibrate the selected events and hand them to the part."""
-        calibrate = Calibrator(run.subarray, self.settings)
-        n_reported, n_before = 0, part.n_events
-        for event in run:
-            with reading_errors.reading(run.input_url):
-                calibrate(event)
-            dl1 = event.dl1.tel
-            if dl1:
-                shower, index = event.simulation.shower, event.index
-                energy_bin = selection.energy_bin(index.event_id, shower.energy.to_value("TeV"))
-                reconstructed = selection.reconstructed_energy(index.event_id)
-                pointings = {tel_id: run.event_pointings[tel_id] for tel_id in dl1}
-                run.pointings.add(pointings)
-                if not own_pointing and (run.tracking_mode != 0 or run.pointings.elsewhere):
-                    if progress:
-                        progress(-n_reported, 0.0)  # it starts again
-                    raise OwnPointing
-                part.add(energy_bin, (*_truth(index, shower), reconstructed), dl1, pointings)
-            if progress and selection.n_read - n_reported >= 10:
-                progress(selection.n_read - n_reported, run.objects.stream.fraction)
-                n_reported = selection.n_read
-            if part.n_events == max_events:
-                break
-        else:
-            run.check_end()
-        if part.n_events > n_before and calibrate.is_dark:
-            log.warning(
-                "%s: run %d: every charge is 0: look at the settings of the extractor", run.input_url, run.obs_id
-            )
-        if progress:
-            progress(selection.n_read - n_reported, run.objects.stream.fraction)
+        return f"{open_runs.describe_telescopes(run)}, none of {asked}"
 
 
 def _kind(layout):
@@ -267,8 +229,15 @@ def _described(layout):
 
 def _log_missing_showers(run, row):
     """Say so if a whole run holds other showers than its header announces: it is an extract, or was merged."""
+    if not run.is_simulation:
+        return
+    if run.is_read and row["uses_read"] == UNKNOWN:
+        log.warning(
+            "%s: run %d: it does not say how many showers were simulated: weights take the number of its header",
+            run.input_url, run.obs_id,
+        )  # fmt: skip
     announced = int(row["n_showers"]) * int(row["shower_reuse"])
-    if run.is_read and run.complete and row["uses_read"] != announced:
+    if run.is_read and run.complete and row["uses_read"] not in (announced, UNKNOWN):
         log.warning(
             "%s: run %d: its header announces %d simulated events, the file holds %d: weights count these",
             run.input_url, run.obs_id, announced, row["uses_read"],
@@ -278,6 +247,8 @@ def _log_missing_showers(run, row):
 def _log_pointings(run):
     """Say so if telescopes look elsewhere than the array, or the array where its header does not tell."""
     found, path = run.pointings, run.input_url
+    if not run.is_simulation:
+        return
     if run.tracking_mode != 0:
         log.warning(
             "%s: tracking_mode %d: its telescopes follow a point of the sky; the pointing of the array in Run_Table is "
@@ -292,21 +263,6 @@ def _log_pointings(run):
         )  # fmt: skip
 
 
-def _truth(index, shower):
-    """Return the EVENT_COLUMNS of an event but the reconstructed energy and run_index."""
-    return (
-        index.event_id,
-        index.obs_id,
-        shower.shower_primary_id,
-        shower.core_x.to_value("m"),
-        shower.core_y.to_value("m"),
-        shower.h_first_int.to_value("m"),
-        shower.energy.to_value("TeV"),
-        shower.alt.to_value("rad"),
-        shower.az.to_value("rad"),
-    )
-
-
 def _columns(row):
     """Return what of a run's facts is in Run_Table."""
     return {name: value for name, value in row.items() if name != "energies_seen"}
@@ -315,13 +271,16 @@ def _columns(row):
 def _report(rows, layout, part):
     """Return what became of a file, plain values: the facts of its first run, counts of all of them added up."""
     plain = {name: value.item() if hasattr(value, "item") else value for name, value in _columns(rows[0]).items()}
-    for name in plain:
-        if name in COUNTS or name.startswith("dropped_") or name.endswith(COUNT_ENDINGS):
+    for name, value in plain.items():
+        if isinstance(value, list):  # by telescope type
+            plain[name] = [sum(counts) for counts in zip(*(row[name] for row in rows), strict=True)]
+        elif name in COUNTS or name.startswith("dropped_") or name.endswith(COUNT_ENDINGS):
             plain[name] = int(sum(row[name] for row in rows))
     seen = [energy for row in rows for energy in row["energies_seen"]]
     by_type = {short: sum(part.n_images[tel_id] for tel_id in ids) for short, ids in layout.types.items()}
     return {
         "status": "written",
+        "kind": part.kind,
         **plain,
         "complete": all(row["complete"] for row in rows),
         "images_by_type": by_type,

@@ -229,7 +229,9 @@ def _open_table(path, image=None):
     with PlainFile(path, image=image) as file:
         table = file.root._f_get_child(NODE) if NODE in file.root else None
         if not isinstance(table, tables.Table):
-            raise ConfigError(f"{path}: refused as a bins_cuts_dict: this HDF5 file has no table /{NODE}")
+            is_lookup = str(getattr(file.root._v_attrs, "format", "")).endswith("lookup tables")
+            what = "lookup tables are given as --tables" if is_lookup else f"this HDF5 file has no table /{NODE}"
+            raise ConfigError(f"{path}: refused as a bins_cuts_dict: {what}")
         missing = [name for name in DTYPE.names if name not in table.colnames]
         if missing:
             raise ConfigError(f"{path}: refused as a bins_cuts_dict: /{NODE} has no column {', '.join(missing)}")

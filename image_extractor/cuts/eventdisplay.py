@@ -9,7 +9,7 @@ import contextlib
 
 import numpy as np
 
-from ..energy_bins import EnergyBins
+from .. import config
 from ..errors import ConfigError, InputError, one_line
 from .entries import DTYPE, first_of_key
 from .preselection import ENERGY, EVENT, RUN, CutFlow, branches_of, preselection_cuts, select
@@ -182,7 +182,7 @@ def build(files, settings, progress=None, block_rows=BLOCK_ROWS):
     InputError
         As :func:`count_events`, or if an event comes twice with different values.
     """
-    selection, bins = preselection_cuts(settings), EnergyBins(**settings["energy_bins"])
+    selection, bins = preselection_cuts(settings), config.dictionary_bins(settings)
     branches = branches_of(selection)
     passing, flows, ends = [np.empty(0, DTYPE)], {}, []
     n_events = count_events(files, branches)
@@ -195,13 +195,32 @@ def build(files, settings, progress=None, block_rows=BLOCK_ROWS):
             if progress:
                 progress(flow.read, n_events)
         ends.append(sum(map(len, passing)))
-    rows = np.concatenate(passing)
+    return unrepeated(np.concatenate(passing), files, ends, flows), flows
+
+
+def unrepeated(rows, files, ends, flows):
+    """Return rows of files without those that come again, which are counted in the flows.
+
+    Parameters
+    ----------
+    rows : structured array of `entries.DTYPE`, (n_rows,)
+    files : list of str or Path
+    ends : list of int
+        The number of rows when each file ends.
+    flows : dict
+        {file: CutFlow}
+
+    Raises
+    ------
+    InputError
+        If an event comes again with another bin or energy.
+    """
     first = first_of_key(rows)
     _check_repeated(rows, first, files, ends)
     repeated = first != np.arange(len(rows))
     for path, of_file in zip(files, np.split(repeated, ends), strict=False):
         flows[path].repeated = int(np.count_nonzero(of_file))
-    return rows[~repeated], flows
+    return rows[~repeated]
 
 
 def _check_repeated(rows, first, files, ends):

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .. import config
-from ..energy_bins import EnergyBins
+from .. import config, value_ranges
 from .entries import DTYPE
 
 RUN, EVENT, ENERGY, HEIGHT = "runNumber", "eventNumber", "ErecS", "EmissionHeight"
@@ -49,10 +48,7 @@ class Cut:
     def passes(self, values):
         """Say which values pass, bool array (n_events,); NaN fails, as every comparison with it does."""
         passing = np.ones(values.shape, dtype=bool)
-        if self.low is not None:
-            passing &= values >= self.low
-        if self.high is not None:
-            passing &= values < self.high
+        passing &= value_ranges.within(values, (self.low, self.high))
         return passing if self.is_open else passing & ~np.isnan(values)
 
     def failures(self, values):
@@ -64,13 +60,15 @@ class Cut:
 
 
 def preselection_cuts(settings):
-    """Return the cuts of [preselection_cuts], in the order of the configspec.
+    """Return the cuts of [preselection_cuts], in the order of the configspec; those on other columns come last.
 
     settings : dict, as :mod:`image_extractor.config` makes them
     returns : list of :class:`Cut`
     """
     cuts = []
-    for name in config.spec()["preselection_cuts"]:
+    given = settings["preselection_cuts"]
+    named = [name for name in config.spec()["preselection_cuts"] if name in given]
+    for name in dict.fromkeys([*named, *given]):
         *branches, low, high = settings["preselection_cuts"][name]
         cuts.append(Cut(name, tuple(branches) or (name,), low, high))
     return cuts
@@ -147,6 +145,11 @@ def select(block, cuts, bins):
         In the order of the events.
     flow : CutFlow
     """
+    return choose(block, cuts, bins)[1:]
+
+
+def choose(block, cuts, bins):
+    """Do as :func:`select`; also say which events pass, int array (n_passing,), their places in the block, first."""
     passing = np.ones(len(block[RUN]), dtype=bool)
     flow = CutFlow(np.zeros(bins.n_bins, dtype=np.int64), read=len(passing))
     for cut in cuts:
@@ -170,7 +173,18 @@ def select(block, cuts, bins):
     columns = block[RUN][passing], block[EVENT][passing], index, energy
     for name, column in zip(DTYPE.names, columns, strict=True):
         rows[name] = column[inside]
-    return rows, flow
+    return np.flatnonzero(passing)[inside], rows, flow
+
+
+def attributes_of(settings):
+    """Return what an HDF5 dictionary tells of its making: energy bins, cuts."""
+    bins = {
+        f"energy_bins_{key}": value
+        for key, value in settings["energy_bins"].items()
+        if key != "column" or value != ENERGY
+    }
+    text = config.dumps({"preselection_cuts": settings["preselection_cuts"]})
+    return {**bins, "preselection_cuts": text}
 
 
 # -- what the user reads --------------------------------------------------------------------------
@@ -183,7 +197,7 @@ def cut_flow_table(flow, settings, title):
         n = flow.after.get(cut.name, flow.read)
         failed = flow.failed_removed.get(cut.name, 0)
         lines.append(_row(f"{cut.name} {_range(cut)}", n, _share(n, flow), failed))
-    bins = EnergyBins(**settings["energy_bins"])
+    bins = config.dictionary_bins(settings)
     for index, n in enumerate(flow.bins.tolist()):
         lines.append(_row(f"bin {index}: {bins.describe(index)}", n, _share(n, flow)))
     lines.append(_row("outside all bins", flow.outside, _share(flow.outside, flow)))

@@ -65,7 +65,7 @@ def true_energies(file):
         for run in runs:
             energies = {}
 
-            def note(event_id, shower, energies=energies):
+            def note(event_id, shower, _, energies=energies):
                 energies[int(event_id)] = float(shower["energy"])
                 return False  # nothing of the event need be decoded
 
@@ -73,7 +73,7 @@ def true_energies(file):
             for _ in run:
                 pass
             run.check_end()
-            yield int(run.obs_id), energies, int(run.objects.primary_id)
+            yield int(run.obs_id), energies, run.primary
 
 
 def main(arguments=None):
@@ -100,7 +100,7 @@ def main(arguments=None):
 
 def _write(options):
     """Write the dictionary that is asked for; return it and the number of bins."""
-    bins = config.EnergyBins(**config.load(options.config)["energy_bins"])
+    bins = config.dictionary_bins(config.load(options.config))
     entries, primaries = _made(find_files(options.path), bins)
     dictionary.save(options.output, entries, primary=primaries.pop() if len(primaries) == 1 else None)
     return entries, bins.n_bins

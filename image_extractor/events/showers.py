@@ -87,7 +87,7 @@ class Shares:
     """
 
     def __init__(self, keys, bins, fractions, settled=None):
-        self._edges = np.cumsum(fractions)[:-1]
+        self._fractions = np.asarray(fractions, np.float64)
         self._bins = np.unique(bins)
         # the last bits of a key give way to the bin, so that one sort, in place, brings all of a shower together
         self._n_bits = max(len(self._bins) - 1, 1).bit_length()
@@ -150,28 +150,27 @@ class Shares:
 
     def _share_out(self, kinds):
         """Return {kind: first of its showers in the next table, for all tables but the last}."""
-        debt, cuts = np.zeros((len(self._edges), len(self._bins) + 1)), {}
+        debt, cuts = np.zeros((len(self._fractions), len(self._bins) + 1)), {}
         for number in sorted(kinds, key=lambda number: (kinds[number].table < 0, -kinds[number].size, number)):
             kind = kinds[number]
             bins, n_events = np.append(kind.bins, len(self._bins)), np.append(kind.n_events, kind.size)
-            debt[:, bins] += np.outer(self._edges, kind.n_showers * n_events)
+            debt[:, bins] += np.outer(self._fractions, kind.n_showers * n_events)
             if kind.table >= 0:
-                cut = np.where(np.arange(len(self._edges)) >= kind.table, kind.n_showers, 0)
+                share = np.where(np.arange(len(self._fractions)) == kind.table, kind.n_showers, 0)
             else:
                 weights = np.ones(len(bins))
                 weights[-1] = HEAVY if len(kinds) - len(cuts) <= LAST else 1
                 wanted = (debt[:, bins] * weights * n_events).sum(axis=1) / (weights * n_events**2).sum()
-                # rounded first, because sums of fractions are not exact, and a tie must not go by that
-                cut = np.maximum.accumulate(np.clip(np.rint(np.round(wanted, 6)), 0, kind.n_showers)).astype(np.int64)
-            debt[:, bins] -= np.outer(cut, n_events)
-            self._counts[:, kind.bins] += np.outer(np.diff(cut, prepend=0, append=kind.n_showers), kind.n_events)
-            cuts[number] = cut
+                share = _whole_shares(wanted, kind.n_showers)
+            debt[:, bins] -= np.outer(share, n_events)
+            self._counts[:, kind.bins] += np.outer(share, kind.n_events)
+            cuts[number] = np.cumsum(share)[:-1]
         return cuts
 
     def _assign(self, keys, cuts):
         """Note showers and their tables; the showers take the place of the events."""
         numbers = np.sort(np.fromiter(cuts, np.uint64, len(cuts)))
-        cuts = np.array([cuts[number] for number in numbers]).reshape(len(numbers), len(self._edges))
+        cuts = np.array([cuts[number] for number in numbers]).reshape(len(numbers), len(self._fractions) - 1)
         seen, n = np.zeros(len(numbers), np.int64), 0
         for events in self._stretches(keys):
             shower, _, kind, _ = self._kinds(events)
@@ -197,6 +196,22 @@ class Shares:
         if not np.array_equal(self._showers[np.minimum(place, len(self._showers) - 1)], shower):
             raise OSError(errno.EIO, "events are read with other numbers than before; is the disk failing?")
         return self._tables[place]
+
+
+def _whole_shares(wanted, n):
+    """Return whole numbers that add up to n, none below 0, nearest to those that are wanted (least squares).
+
+    Of equal ones the first gets more. Numbers are rounded before they are compared, because sums of fractions are not
+    exact, and a tie must not go by that.
+    """
+    ordered = np.sort(wanted)[::-1]
+    surplus = (np.cumsum(ordered) - n) / np.arange(1, len(wanted) + 1)
+    level = surplus[np.flatnonzero(ordered > surplus)[-1]]  # all above it lose so much, the others have nothing
+    shares = np.round(np.clip(wanted - level, 0, None), 6)
+    whole = np.floor(shares).astype(np.int64)
+    order = np.argsort(np.round(whole - shares, 6), kind="stable")
+    whole[order[: n - whole.sum()]] += 1
+    return whole
 
 
 @dataclass

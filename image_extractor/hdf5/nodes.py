@@ -7,6 +7,7 @@ import numpy as np
 import tables
 
 from ..errors import DamagedDatasetError, DatasetError
+from ..parameters import columns as parameters
 from ..terminal.text_table import printable
 from . import schema
 from .dataset_files import NewFile, damage
@@ -83,6 +84,21 @@ def create_image_array(file, where, name, dtype, shape, filters, attributes, n_i
     )
     set_attributes(array, attributes)
     return array
+
+
+def create_parameter_table(file, where, tel_id, filters, n_rows=0):
+    """Create the table of the parameters of a telescope's images.
+
+    It has units alone for attributes, which readers find by the position of a column: those that PyTables gives each
+    column, and names and descriptions, would take five times as long to write and verify, for every telescope.
+    """
+    attributes = schema.column_attributes(parameters.COLUMNS)
+    units = {name: value for name, value in attributes.items() if name.endswith("_UNIT")}
+    usual, file.params["PYTABLES_SYS_ATTRS"] = file.params["PYTABLES_SYS_ATTRS"], False
+    try:
+        return create_table(file, where, schema.parameters_name(tel_id), parameters.dtype(), filters, units, n_rows)
+    finally:
+        file.params["PYTABLES_SYS_ATTRS"] = usual
 
 
 def copy_images(source, target):
@@ -207,4 +223,10 @@ def events_tables(group):
 def image_arrays(group):
     """Return {tel_id: array} of the image arrays of a group; empty in `all` storage."""
     nodes = {node._v_name: node for node in group._f_iter_nodes("Array") if node._v_name[:1] == "T"}
+    return {int(name[1:]): node for name, node in nodes.items() if name[1:].isdigit()}
+
+
+def parameter_tables(group):
+    """Return {tel_id: table} of the image parameters in a group, of telescopes with images; empty in `all` storage."""
+    nodes = {node._v_name: node for node in group._f_iter_nodes("Table") if node._v_name[:1] == "P"}
     return {int(name[1:]): node for name, node in nodes.items() if name[1:].isdigit()}

@@ -5,7 +5,7 @@ Format 1.0 has no run_index: a row is known by its run number and primary, where
 
 import numpy as np
 
-from .. import core_positions
+from .. import core_positions, sky_offsets
 from ..errors import DatasetError
 from . import schema
 from .image_places import has_image
@@ -24,16 +24,33 @@ RUN_DEFAULTS = {
             "showers_read",
             "uses_read",
             "tracking_mode",
+            "images_calibrated",
+            "images_dropped",
+            "images_written",
+            "passed_over",
         ),
         UNKNOWN,
     ),
     "core_pos_mode": core_positions.CORE_UNKNOWN,
 }
-TEL_DEFAULTS = {"effective_focal_length": np.nan, "mirror_area": np.nan}
+#: Columns of Events that format 1.2 brought.
+NEW_COLUMNS = ("x_max", "fov_lon", "fov_lat", "pointing_az", "pointing_alt")
+TEL_DEFAULTS = {
+    "effective_focal_length": np.nan,
+    "mirror_area": np.nan,
+    "cleaning_picture": np.nan,
+    "cleaning_boundary": np.nan,
+    "cleaning_neighbours": -1,
+}
 
 
 def run_table(rows):
-    """Return rows of Run_Table with all columns of the present format."""
+    """Return rows of Run_Table with all columns of the present format, and what [image_cuts] left out."""
+    return _completed(rows, schema.dtype(schema.run_columns(rows.dtype.names)), RUN_DEFAULTS)
+
+
+def plain_run_table(rows):
+    """Return rows of Run_Table with the columns that all datasets of the present format have."""
     return _completed(rows, schema.dtype(schema.RUN_COLUMNS), RUN_DEFAULTS)
 
 
@@ -59,10 +76,12 @@ def _completed(rows, dtype, defaults):
 
 def event_columns(file, columns=schema.EVENT_COLUMNS):
     """Return, of columns of Events of the present format, those that a dataset has, with the types in it."""
-    if schema.has_run_index(file):
-        return columns
-    kinds = {"alt": "<f4", "az": "<f4"}
-    return [(name, kinds.get(name, kind), *rest) for name, kind, *rest in columns if name != "run_index"]
+    if not schema.has_run_index(file):
+        kinds = {"alt": "<f4", "az": "<f4"}
+        columns = [(name, kinds.get(name, kind), *rest) for name, kind, *rest in columns if name != "run_index"]
+    if str(file.root._v_attrs["format_version"]) in ("1.0", "1.1"):
+        columns = [column for column in columns if column[0] not in NEW_COLUMNS]
+    return columns
 
 
 def run_index(rows, runs):
@@ -79,6 +98,34 @@ def run_index(rows, runs):
         if len(places) == 1:
             found[(rows["run_number"] == number) & (rows["gamma_hadron_label"] == primary)] = places[0]
     return found
+
+
+def fill_new(rows, stored, runs, index):
+    """Fill what format 1.2 brought, where rows are from an older one.
+
+    Depths of maximum are NaN; directions around the array's pointing are known from Run_Table, but of an array that
+    tracks the sky.
+
+    Parameters
+    ----------
+    rows : structured array (n,)
+        To be filled; az and alt are there.
+    stored : structured array (n,)
+        As they are in the file.
+    runs : structured array
+        Run_Table of the file.
+    index : int array (n,)
+        Row of each event's run in it, UNKNOWN where it is not known.
+    """
+    if set(NEW_COLUMNS).issubset(stored.dtype.names) or not len(runs):
+        return
+    runs, rows["x_max"] = runs[index], np.nan
+    known = (index >= 0) & (runs["tracking_mode"] == 0)
+    for name in ("pointing_az", "pointing_alt"):
+        rows[name] = np.where(known, runs[name], np.nan)
+    rows["fov_lon"], rows["fov_lat"] = sky_offsets.offsets(
+        rows["az"], rows["alt"], rows["pointing_az"], rows["pointing_alt"]
+    )
 
 
 class EventRows:
@@ -130,6 +177,7 @@ class EventRows:
                 found[name] = rows[name]
             elif name == schema.TEL_POINTING:
                 found[name] = self._pointings(rows, self._runs[index])
+        fill_new(found, rows, self._runs, index)
         return found
 
     @staticmethod
@@ -149,9 +197,9 @@ def event_dtype(dtype, n_tel, own_pointings):
     n_tel : telescopes
     own_pointings : whether there is a column tel_pointing
     """
-    present, label = schema.dtype(schema.EVENT_COLUMNS), schema.RECON_LABEL[0]
+    present = schema.dtype(schema.EVENT_COLUMNS)
     scalars = [(name, present[name]) for name in present.names]
-    scalars += [(label, dtype[label])] if label in dtype.names else []
+    scalars += [(name, dtype[name]) for name, *_ in (schema.TIME, schema.RECON_LABEL) if name in dtype.names]
     pointing = [(schema.TEL_POINTING, ("<f8", (n_tel, 2)))] if own_pointings else []
     known = {*(name for name, _ in scalars), schema.TEL_POINTING}
     return np.dtype([*scalars, *pointing, *((name, dtype[name]) for name in dtype.names if name not in known)])

@@ -9,7 +9,7 @@ def with_cells(corners, origin, size, side):
     Parameters
     ----------
     corners : float array (n_polygons, n_corners, 2)
-        x and y, counter-clockwise; convex, and within the grid.
+        x and y, counter-clockwise; convex. What is outside of the grid is left out.
     origin : float array (2,)
         x and y of the grid's corner.
     size : float
@@ -35,8 +35,10 @@ def with_cells(corners, origin, size, side):
         below += _below_edge(start, end, edges)
     area = np.diff(np.diff(below, axis=1), axis=2)
     polygon, i, j = np.nonzero(area > 1e-9)
-    i_cell, j_cell = (first[polygon] + np.column_stack([i, j])).clip(0, side - 1).T
-    return polygon, i_cell, j_cell, area[polygon, i, j]
+    area = area[polygon, i, j]
+    cells = first[polygon] + np.column_stack([i, j])
+    inside = ((cells >= 0) & (cells < side)).all(axis=1)
+    return polygon[inside], *cells[inside].T, area[inside]
 
 
 def _below_edge(start, end, edges):

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import ConfigError, InputError
-from ..image_scales import scales
+from ..image_scales import has_mask, scales
 from . import cell_loops, resampling
 from .lattice import TIE, find_lattice
 from .methods import LOSSLESS
@@ -71,8 +71,8 @@ class PixelGrid:
         is_row = (np.diff(pixel, axis=1) == 1).all(axis=1) | (pixel < 0).all(axis=1)
         return np.ascontiguousarray(pixel[:, 0]) if is_row.all() and n_cells % row == 0 else None
 
-    #: Peak times are laid out like charges.
-    time_arrays = arrays
+    #: Peak times and masks are laid out like charges.
+    time_arrays = mask_arrays = arrays
 
     def cell_positions(self):
         """Return x and y of the pixel in each cell, float arrays (n_x, n_y) [m]; NaN where the camera has none."""
@@ -165,6 +165,11 @@ def has_timing(mode):
     return "TIMING" in mode
 
 
+def needs_masks(image_settings):
+    """Say whether images are made with the masks of a cleaning; `image_settings` are the section [image]."""
+    return has_mask(image_settings["mode"]) or image_settings["cleaned"]
+
+
 def array_shape(grid, image_settings):
     """Return the shape of one stored array; `image_settings` are the section [image] of the settings."""
     size = tuple(cells * image_settings["scale_factor"] for cells in grid.shape)
@@ -214,7 +219,7 @@ def encode(values, dtype, scale):
     return stored, marks
 
 
-def make_images(charges, peak_times, grid, image_settings):
+def make_images(charges, peak_times, grid, image_settings, masks=None):
     """Make the stored arrays of one telescope's images.
 
     Parameters
@@ -224,13 +229,26 @@ def make_images(charges, peak_times, grid, image_settings):
     grid : PixelGrid or ResampledGrid
     image_settings : dict
         The section [image] of the settings.
+    masks : bool array (n_images, n_pixels), optional
+        Pixels that the cleaning keeps: for a channel of its own, 1 (in the dtype's scale) in their cells or, where the
+        mapping resamples, the share of a cell's area that they cover; or to leave out all others as ``cleaned`` asks.
 
     Returns
     -------
     images : array (n_images, *array_shape(grid, image_settings))
     counts : PixelCounts
+        Without what ``cleaned`` left out.
+
+    Raises
+    ------
+    ValueError
+        If the settings need masks and there are none, or none of these images.
     """
     dtype, per = image_settings["dtype"], scales(image_settings)
+    if needs_masks(image_settings):
+        _check_masks(masks, charges)
+    if image_settings["cleaned"]:
+        charges, peak_times = (_cleaned(values, masks) for values in (charges, peak_times))
     arrays, marks = _stored(charges, grid.arrays, grid, dtype, per["charge_scale"])
     channels = [arrays]
     if has_timing(image_settings["mode"]):
@@ -238,11 +256,25 @@ def make_images(charges, peak_times, grid, image_settings):
         of_times[of_times == _MARKS.negative] = _MARKS.negative_time
         channels.append(arrays)
         marks = marks | of_times
+    if has_mask(image_settings["mode"]):
+        shares, _ = _stored(masks.astype(np.float32), grid.mask_arrays, grid, dtype, per["mask_scale"])
+        channels.append(shares)
     images = np.zeros((len(charges), *array_shape(grid, image_settings)), image_settings["dtype"])
     for target, arrays in zip(_channels(images, grid, image_settings), channels, strict=False):
         target[...] = _widened(arrays, image_settings["scale_factor"])[:, :, np.newaxis]
     marks = marks.reshape(len(charges), -1)
     return images, PixelCounts(*(np.count_nonzero(marks & mark, axis=1) for mark in _MARKS))
+
+
+def _check_masks(masks, charges):
+    if masks is None:
+        raise ValueError("masks: [image] mode with MASK and cleaned = True need the pixels that the cleaning keeps")
+    if masks.dtype != bool or masks.shape != charges.shape:
+        raise ValueError(f"masks: {masks.dtype} {masks.shape}, must be bool {charges.shape} as the charges are")
+
+
+def _cleaned(values, masks):
+    return None if values is None else np.where(masks, values, values.dtype.type(0))
 
 
 def _stored(values, lay_out, grid, dtype, scale):

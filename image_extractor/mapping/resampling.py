@@ -14,6 +14,8 @@ rebinning     of each pixel the part whose area it covers                     ye
 
 Cells whose centre (rebinning: whose area) is in no pixel hold 0. Flat fields stay flat inside the camera: of
 rebinning that is true of cells that lie in it whole.
+
+Masks are the same under all of them: a cell holds the share of its area that kept pixels cover.
 """
 
 from dataclasses import dataclass
@@ -44,6 +46,13 @@ CENTRED = ("bilinear", "bicubic")
 BALANCING_ROUNDS = 10
 MOST_SCALING = 10
 
+#: Cells that the pixels cover up to this are covered whole: positions in files are rounded, so that pixels overlap or
+#: gape by a hair.
+HAIR = 2e-3
+
+#: Shares of pixels in cells are whole multiples of 1 / SHARE_UNITS, which float32 adds up without rounding.
+SHARE_UNITS = 1 << 20
+
 
 @dataclass(frozen=True, eq=False)
 class ResampledGrid:
@@ -61,6 +70,8 @@ class ResampledGrid:
         x and y of the centre of cell [0, 0] [m].
     charge_weights, time_weights : sparse array (n_cells, n_pixels)
         Cell [i, j] is row i * shape[1] + j. The weights of times are at least 0 and add up to 1, or to 0 without pixel.
+    corners : float array (n_pixels, n_corners, 2)
+        x and y of the corners of the pixels, counter-clockwise [m].
     angle : float
         0: axis 0 is the camera's x.
     """
@@ -72,6 +83,7 @@ class ResampledGrid:
     first_cell: tuple
     charge_weights: sparse.csr_array
     time_weights: sparse.csr_array
+    corners: np.ndarray
     angle: float = 0.0
 
     #: Values must be mapped before they are rounded.
@@ -85,6 +97,13 @@ class ResampledGrid:
         """Resample peak times: means of the pixels that a cell holds a part of, 0 where there is none."""
         return self._laid_out(peak_times, self._time_entries)
 
+    def mask_arrays(self, masks):
+        """Return how much of each cell's area pixels cover, 0 to 1, float32 array (n_images, n_x, n_y).
+
+        masks : float or bool array (n_images, n_pixels), 1 for pixels that count, else 0
+        """
+        return self._laid_out(masks, self._mask_entries)
+
     def _laid_out(self, values, entries):
         arrays = _empty_lines(len(values), self.shape[0] * self.shape[1])
         cell_loops.blend(np.ascontiguousarray(values, np.float32), *entries, arrays)
@@ -97,6 +116,11 @@ class ResampledGrid:
     @cached_property
     def _time_entries(self):
         return _entries(self.time_weights)
+
+    @cached_property
+    def _mask_entries(self):
+        origin = np.array(self.first_cell) - self.cell_size / 2
+        return _entries(_compact(_covered(self.corners, origin, self.cell_size, self.shape[0])))
 
     def cell_positions(self):
         """Return x and y of the centres of all cells, float arrays (n_x, n_y) [m]."""
@@ -154,7 +178,7 @@ def resample(lattice, method, shape="auto"):
     charge, time = METHODS[method](lattice, origin, size, side)
     charge, time = _compact(charge), _compact(_means(time))
     first = tuple(float(edge + size / 2) for edge in origin)
-    return ResampledGrid((side, side), *cells.T, float(size), first, charge, time)
+    return ResampledGrid((side, side), *cells.T, float(size), first, charge, time, lattice.corners)
 
 
 def _beside_middle(place):
@@ -241,6 +265,24 @@ METHODS = {
     "bicubic": _bicubic,
     "rebinning": _rebinning,
 }
+
+
+def _covered(corners, origin, size, side):
+    """Return the shares of cells' areas that are in pixels, sparse array (n_cells, n_pixels).
+
+    They add up to 1 at most, and to exactly that in cells within the camera, in whatever order they are added.
+    """
+    pixel, i, j, area = cell_overlap.with_cells(corners, origin, size, side)
+    cell = i * side + j
+    order = np.lexsort((area, cell))
+    pixel, cell, area = pixel[order], cell[order], area[order]
+    covered = np.bincount(cell, area, side**2)
+    is_whole = covered > 1 - HAIR
+    units = np.rint(SHARE_UNITS * area / np.where(is_whole, covered, 1)[cell])
+    missing = np.where(is_whole, SHARE_UNITS - np.bincount(cell, units, side**2), 0)
+    largest = np.flatnonzero(np.diff(cell, append=-1))
+    units[largest] += missing[cell[largest]]
+    return sparse.csr_array((units / SHARE_UNITS, (cell, pixel)), (side**2, len(corners)))
 
 
 def _means(weights):

@@ -5,7 +5,7 @@ import re
 from configobj.validate import ValidateError, Validator, VdtTypeError, VdtValueError, is_float
 
 from ..errors import one_line
-from ..telescopes import check_type_mode
+from ..telescopes import check_type_mode, check_word, normalised
 
 #: The key of a configspec that stands for all that a section may have.
 MANY = "__many__"
@@ -16,18 +16,35 @@ ALLOWED = {
     "tel_ids": "a list of telescope ids such as 1, 2, 5, each once",
     "cut": "two numbers, low < high, or None for an open end",
     "offset_cut": "two branch names, then two numbers, low < high, or None for an open end",
+    "fractions": "two numbers above 0 and up to 1",
     "string": "a name",
     "parameter": "one number, True, False, or a word",
+    "counts": "telescope types, cameras or names with a number from 1 to 1000 each, such as LST:2, MST:3, each once",
+}
+
+#: Checks of numbers, in words.
+NUMBERS = {
+    "integer": "a whole number",
+    "float": "a number",
+    "auto_or_integer": "auto, or a whole number",
+    "auto_or_float": "auto, or a number",
 }
 
 #: Checks of values with commas.
-LISTS = ("tel_ids", "cut", "offset_cut")
+LISTS = ("tel_ids", "cut", "offset_cut", "counts", "fractions")
+
+#: Most telescopes that can be asked for.
+MOST_TELESCOPES = 1000
 
 
 def _auto_or_integer(value, min=None, max=None):
     if value == "auto":
         return value
     return Validator().check(f"integer(min={min}, max={max})", value)
+
+
+def _auto_or_float(value, min=None, max=None):
+    return value if value == "auto" else _float(value, min, max)
 
 
 def _float(value, min=None, max=None):
@@ -43,6 +60,18 @@ def _tel_ids(value):
     if len(set(ids)) != len(ids) or any(not 0 <= tel_id < 2**31 for tel_id in ids):
         raise VdtValueError(value)
     return ids
+
+
+def _counts(value):
+    """Return words with numbers, such as ["LST:2", "MST:3"], as they are written."""
+    items = [str(item) for item in (value if isinstance(value, list | tuple) else [value]) if str(item).strip()]
+    pairs = [(word.strip(), int(number)) for word, _, number in (item.rpartition(":") for item in items)]
+    words = {normalised(check_word(word)) for word, _ in pairs}
+    if len(words) < len(pairs) or "all" in words or any("+" in word for word, _ in pairs):
+        raise VdtValueError(value)
+    if any(not 1 <= number <= MOST_TELESCOPES for _, number in pairs):
+        raise VdtValueError(value)
+    return [f"{word}:{number}" for word, number in pairs]
 
 
 def _open_end(value):
@@ -68,6 +97,15 @@ def _offset_cut(value):
     if not isinstance(value, list | tuple) or len(value) != 4:
         raise VdtTypeError(value)
     return [str(value[0]), str(value[1]), *_range(value[2:])]
+
+
+def _fractions(value):
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise VdtTypeError(value)
+    numbers = [float(item) for item in value]
+    if not all(0 < number <= 1 for number in numbers):
+        raise VdtValueError(value)
+    return numbers
 
 
 def _parameter(value):
@@ -104,9 +142,12 @@ def _checked(check):
 VALIDATOR = Validator(
     {
         "auto_or_integer": _checked(_auto_or_integer),
+        "auto_or_float": _checked(_auto_or_float),
+        "counts": _checked(_counts),
         "float": _checked(_float),
         "tel_ids": _checked(_tel_ids),
         "cut": _checked(_cut),
+        "fractions": _checked(_fractions),
         "offset_cut": _checked(_offset_cut),
         "type_mode": _checked(check_type_mode),
         "parameter": _checked(_parameter),
@@ -126,8 +167,8 @@ def allowed(check):
     name, _, arguments = check.partition("(")
     if name == "option":
         return "one of " + ", ".join(re.findall(r"'([^']*)'", arguments.rpartition(", default")[0] or arguments))
-    if name in ("integer", "float", "auto_or_integer"):
-        words = {"integer": "a whole number", "float": "a number", "auto_or_integer": "auto, or a whole number"}[name]
+    if name in NUMBERS:
+        words = NUMBERS[name]
         limits = dict(re.findall(r"(min|max)=([-+.\de]+)", arguments))
         return words + (f" from {limits['min']} to {limits['max']}" if limits else "")
     return ALLOWED[name]

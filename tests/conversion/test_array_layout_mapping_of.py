@@ -34,6 +34,7 @@ def arrays(path):
     return found, cameras
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("storage_mode", ["mapped", "all"])
 def test_each_camera_has_its_mapping(storage_mode, all_cameras, convert, make_config):
     """As if each was converted alone; `oversampling` for all fails, for square cameras it makes no sense."""
@@ -58,6 +59,7 @@ def test_each_camera_has_its_mapping(storage_mode, all_cameras, convert, make_co
     assert set(attributes) == (set(kinds.values()) | {together} if storage_mode == "mapped" else {together})
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("storage_mode", ["mapped", "all"])
 def test_readers_take_the_mapping_of_the_camera(storage_mode, all_cameras, convert, make_config, capsys):
     from image_extractor.commands.read_data import main as read_data

@@ -1,5 +1,8 @@
 """Extractors of [calibration]: one for all or one for each kind of telescope, with settings of their own."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 from helpers.processes import called
@@ -8,6 +11,7 @@ from helpers.reading import read_dataset
 from image_extractor import ConfigError, ImageExtractor, config
 from image_extractor.commands.convert import main
 from image_extractor.conversion import calibration
+from image_extractor.inputs.simtel.open_run import open_runs
 
 WINDOWS = {"NeighborPeakWindowSum": {"window_width": 11, "window_shift": 3}, "LocalPeakWindowSum": {"window_width": 4}}
 EXTRACTORS = {"FlashCam": "FlashCamExtractor", "SST": "LocalPeakWindowSum", "CHEC": "FullWaveformSum"}
@@ -48,6 +52,7 @@ def images_of(path):
     return {(event["event_number"], tel_id): pixels for event in events for tel_id, pixels in event["pixels"].items()}
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("fast", [True, False])
 def test_each_camera_has_its_extractor(fast, all_cameras, convert, make_config):
     stored = images_of(convert(all_cameras, make_config(calibration_fast=fast, **SETTINGS)))
@@ -191,3 +196,32 @@ def test_images_without_any_charge_are_said(production, make_config, convert, ca
     )
     convert(production[0], config_file)
     assert "every charge is 0: look at the settings of the extractor" in caplog.text
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_runs_are_let_go_of(fast, all_cameras, production, make_config):
+    """Memory would grow with files else: ctapipe's extractors share caches, which keep them and their telescopes."""
+    settings = config.load(make_config(calibration_fast=fast, calibration_extractor_of=EXTRACTORS))
+    seen = []
+    gc.collect()
+    gc.disable()
+    try:
+        for path in (all_cameras, *production):
+            seen += read_whole(path, fast, settings)
+            assert not [what for what in seen if what() is not None]  # nor do they wait for garbage to be collected
+    finally:
+        gc.enable()
+    assert len(seen) >= 10
+
+
+def read_whole(path, fast, settings):
+    """Return weak references to the runs of a file that was calibrated, to their telescopes and extractors."""
+    with open_runs(path, fast) as runs:
+        for run in runs:
+            calibrate = calibration.Calibrator(run.subarray, settings)
+            run.select(run.subarray.tel, lambda *_: True)
+            for event in run:
+                calibrate(event)
+            assert event.dl1.tel
+        extractors = calibrate._calibrate.image_extractors.values()
+        return [weakref.ref(one) for one in (run, run.subarray, *extractors)]

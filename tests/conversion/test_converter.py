@@ -19,6 +19,7 @@ def expected(values, dtype, scale):
     return np.clip(counts, limits.min, limits.max), (counts > limits.max) | ((counts < limits.min) & (limits.min < 0))
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("name", ["demo", *REAL_FILES])
 @pytest.mark.parametrize(
     ("storage_mode", "mode", "dtype", "mapping", "scale_factor", "dim_order"),
@@ -79,6 +80,7 @@ def check_truth(row, event):
         assert row["energy_reconstruction_bin_label"] == int((np.log10(float(shower.energy.value)) + 3) / 0.05)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("dtype", ["float32", "uint16", "int16", "uint32"])
 def test_what_does_not_fit_is_counted(dtype, all_cameras, convert, make_config, capsys):
     """Charges beyond the end of 16 bits; charges and times below 0, which float32 and int16 keep."""
@@ -149,6 +151,7 @@ def test_negative_charges_are_kept_or_counted(real, convert, make_config, capsys
             assert run["clipped_pixels"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["demo", "gamma_prod6_tel_event_header_v4.simtel.zst"])
 def test_negative_cells_are_counted_where_pixels_are_resampled(name, production, real, convert, make_config):
     settings = {"image_mode": "PIXELS_1C", "telescope_type_mode": "ALL", "image_scale_factor": 2}
@@ -249,6 +252,7 @@ def test_mapped_and_all_hold_the_same_images(production, convert, make_config):
         assert all(np.array_equal(pixels[tel_id], found["all"][number][tel_id]) for tel_id in pixels)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("dtype", ["uint16", "int16", "float32"])
 def test_every_demo_camera(dtype, all_cameras, convert, make_config):
     """Two gains and one, hexagons and squares, 64 samples and a single one: all as ctapipe has them."""

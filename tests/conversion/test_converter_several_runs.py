@@ -45,6 +45,7 @@ def rows(path, *columns):
         return [tuple(row) for row in file.root.Run_Table[:][list(columns)].tolist()]
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("how", ["concatenated", "without a block between"])
 def test_both_runs_are_converted_each_with_its_own_row(how, two, config, convert, tmp_path, capsys):
     output = convert(joined(two, tmp_path / "both.simtel.gz", how), config)
@@ -255,7 +256,7 @@ def test_on_error_stop_holds_for_what_does_not_fit(two, make_config, tmp_path):
     config = make_config(telescope_type_mode="LST", storage_mode="mapped", image_scale_factor=1)
     ended = called("convert", tmp_path / "*.simtel", tmp_path / "o.h5", config, "--on_error", "stop")
     assert ended.returncode == 1
-    assert "its telescopes do not fit the first run" in ended.stderr
+    assert f"x9.simtel: its telescopes do not fit the first run, of {tmp_path / 'a1.simtel'}: " in ended.stderr
     assert not (tmp_path / "o.h5").exists()
 
 

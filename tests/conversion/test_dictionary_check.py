@@ -88,6 +88,7 @@ def test_what_stands_behind_a_pickle(behind, refused, tmp_path):
         assert (found, found.primary) == ({(1, 100): (0, 1.0)}, None)
 
 
+@pytest.mark.one_in(2)
 def test_another_primary_is_refused_by_name(twins, file_format, make_config, tmp_path, caplog):
     """Both files in one run: the gammas are written, the protons, which have the same numbers, are left out."""
     (gammas, entries), (protons, _) = twins["gamma"], twins["proton"]

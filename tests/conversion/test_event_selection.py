@@ -78,6 +78,7 @@ def test_dropped_events_are_never_calibrated(production, all_events, make_config
     assert calibrated == [kept]
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("mode", ["gh_class", "energy_recon"])
 def test_energy_bins_of_the_true_energy(mode, production, all_events, convert, make_config):
     bins = {"units": "GeV", "scale": "linear", "min": 100.0, "max": 1100.0, "bin_size": 250.0}

@@ -91,6 +91,7 @@ def as_stored(charge, time, way):
     return np.clip(counts, limits.min, limits.max).astype(dtype)
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize(
     ("kind", "way"), [(kind, way) for kind in KINDS for way in range(len(WAYS) if kind in IN_ALL_WAYS else 2)]
 )
@@ -113,6 +114,7 @@ def test_stored_images_are_ctapipes(kind, way, write, calibrated, convert, make_
         assert stored[key].tobytes() == image.tobytes()
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("kind", ["16 bits", "listed sums"])
 def test_the_class_stores_the_same_with_either_reader(kind, write, tmp_path):
     found = []

@@ -40,6 +40,7 @@ def file_format(request):
     return request.param
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("file_format", cuts.FORMATS)
 @settings(max_examples=20, deadline=None)  # a process each
 @given(entries=dictionaries)

@@ -117,6 +117,7 @@ def test_header_tells_how_the_showers_were_made(tmp_path):
         assert np.hypot((alt - pointing).to_value("deg"), np.sin(az.rad) * np.cos(alt.rad) * 180 / np.pi) <= 2.01
 
 
+@pytest.mark.slow
 def test_default_array_triggers_on_most_showers(tmp_path):
     path = tmp_path / "default.simtel.zst"
     summary = demo.write_demo_file(path, events=12)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tables
 from helpers.eventio_bytes import kind, objects_of, unpacked
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from image_extractor import ImageExtractor, config
@@ -142,6 +142,7 @@ def test_command_class_and_reader_split_alike(runs, convert, make_config, tmp_pa
     assert events(path).keys() == whole.keys()
 
 
+@pytest.mark.slow
 def test_without_shuffle_tables_are_in_input_order(runs, plain, convert):
     whole = list(events(convert(f"{runs}/*.simtel", plain, output="whole.h5")))
     found = events(convert(f"{runs}/*.simtel", plain, *SPLIT))
@@ -167,6 +168,7 @@ def test_the_summary_says_what_came_out(runs, plain, convert, capsys):
     assert "split: " not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [(), ("--shuffle",)])
 def test_appended_showers_are_whole_and_old_events_stay(runs, plain, convert, order):
     output = convert(f"{runs}/gamma_run[12]*", plain, *SPLIT, *order)
@@ -180,6 +182,7 @@ def test_appended_showers_are_whole_and_old_events_stay(runs, plain, convert, or
     assert_fractions(sizes(new), 3)
 
 
+@pytest.mark.slow
 def test_no_shower_spans_numbered_outputs(runs, plain, convert, tmp_path):
     convert(f"{runs}/*.simtel", plain, *SPLIT, "--files_per_output", 2, output="set.h5")
     outputs = [events(path) for path in sorted(tmp_path.glob("set_*.h5"))]
@@ -190,6 +193,7 @@ def test_no_shower_spans_numbered_outputs(runs, plain, convert, tmp_path):
         assert_fractions(sizes(found), 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reuse", [0, 1])
 def test_without_reuse_events_go_by_themselves(runs, plain, convert, tmp_path, reuse):
     """Whatever their numbers are; runs of a header that does not say are such, too."""
@@ -238,6 +242,7 @@ def merged(paths, target, split):
     return target
 
 
+@pytest.mark.slow
 def test_the_rest_of_a_shower_follows_it(halves, tmp_path):
     """Two extracts of one run, each with some uses of the same showers: at once, and the second appended."""
 
@@ -255,6 +260,7 @@ def test_the_rest_of_a_shower_follows_it(halves, tmp_path):
     assert others == {"Events_Training"}  # for those that follow are more than the fraction of Validation already
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at_once", [True, False])
 def test_a_run_in_several_files_is_in_one_numbered_output_or_split_alike(runs, plain, convert, tmp_path, at_once):
     """Uses of a shower that are in two inputs must not be learnt in one output and tested in the other."""
@@ -309,7 +315,12 @@ def made_showers(draw):
     return shower[order], bins[order], weights / weights.sum()
 
 
+#: Showers of 8, 6 and 4 events, and a small table between two large ones.
+BESIDE_A_SMALL_TABLE = np.repeat([0, 1, 2], [4, 6, 8]), np.zeros(18, np.int64), np.array([8, 1, 8]) / 17
+
+
 @settings(deadline=None, max_examples=200)
+@example(BESIDE_A_SMALL_TABLE, 0, 1)
 @given(made_showers(), st.integers(0, 2**64), st.integers(1, 20))
 def test_shares_are_whole_complete_and_near(made, seed, stretch):
     shower, bins, fractions = made

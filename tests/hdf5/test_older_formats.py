@@ -12,6 +12,7 @@ from helpers.reading import read_dataset
 from image_extractor import config
 from image_extractor.batch import merge
 from image_extractor.dataset import ImageDataset
+from image_extractor.hdf5 import schema
 from image_extractor.viewing.dataset_check import check
 
 VARIANTS = ("mapped", "all")
@@ -64,13 +65,14 @@ def _tables(path):
         return [node._v_name for node in file.walk_nodes("/", "Table")]
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("split", [None, {"Training": 0.5, "Validation": 0.5}])
 def test_rewritten_as_the_present_format(old, split):
     before = by_event(old)
     is_split = "Events_Training" in _tables(old)
     merge.rewrite(old, seed=5, split=None if is_split else split)
     with tables.open_file(old) as file:
-        assert str(file.root._v_attrs.format_version) == "1.1"
+        assert str(file.root._v_attrs.format_version) == schema.FORMAT_VERSION
         table = next(node for node in file.walk_nodes("/", "Table") if node._v_name.startswith("Events"))
         names = [table._v_attrs[f"CTAFIELD_{i}_NAME"] for i in range(len(table.colnames))]
         assert names == table.colnames

@@ -8,14 +8,15 @@ from types import SimpleNamespace
 
 import astropy.units as u
 import numpy as np
+from ctapipe.image import tailcuts_clean
 from ctapipe.instrument import CameraGeometry
 
 from image_extractor import config
 from image_extractor.batch import merge
 from image_extractor.conversion import part_writer
 from image_extractor.conversion.array_layout import ArrayLayout
-from image_extractor.conversion.event_selection import REASONS
 from image_extractor.hdf5 import dataset_files, schema
+from image_extractor.hdf5.schema import COUNTED_TYPES, REASONS
 from image_extractor.mapping import images
 
 
@@ -54,6 +55,7 @@ TELESCOPES = {1: ("LST", hexagonal_camera()), 2: ("LST", hexagonal_camera()), 7:
 def layout(settings):
     """Return an ArrayLayout of two LSTs and an SST."""
     table = np.zeros(len(TELESCOPES), schema.dtype(schema.TEL_COLUMNS))
+    table["cleaning_picture"] = table["cleaning_boundary"] = np.nan
     grids, cameras = {}, {}
     for row, (tel_id, (tel_type, geometry)) in zip(table, TELESCOPES.items(), strict=True):
         grid = grids[tel_id] = images.pixel_grid(geometry, settings["image"]["mapping"])
@@ -90,10 +92,17 @@ class MadeEvent:
     pixels: dict
 
 
-def write_dataset(path, n_events=(12, 8), dictionary=False, seed=None, split=None, **settings):
+#: Counts of Run_Table of what was passed over, in each run that is observed.
+PASSED_OVER = [3 if name == "flatfield" else 2 if name == "muon" else 0 for name in schema.EVENT_TYPES]
+
+#: Trigger time of the first event of a made dataset that is observed [ns], and from one event to the next.
+FIRST_TIME, TIME_STEP = 1_483_228_836_123_456_789, 1_000_000_001
+
+
+def write_dataset(path, n_events=(12, 8), dictionary=False, seed=None, split=None, observed=False, **settings):
     """Write a dataset of gammas and protons that share a run number; return its MadeEvents.
 
-    n_events : numbers of gammas and protons
+    n_events : numbers of gammas and protons; of two runs of observed events
     dictionary : gh_class bins by a reconstructed energy of 1.1 times the true one
     settings : as keywords of ImageExtractor
     """
@@ -102,14 +111,18 @@ def write_dataset(path, n_events=(12, 8), dictionary=False, seed=None, split=Non
     array, made, parts = layout(settings), [], []
     folder = Path(path).parent / f"{Path(path).name}.made"
     folder.mkdir()
+    kind = schema.OBSERVED if observed else schema.SIMULATED
     for primary, number in zip((0, 101), n_events, strict=True):
         part_path = folder / f"{primary}.h5"
         with dataset_files.open_file(part_path, "w") as file:
-            writer = part_writer.PartWriter(file, settings, array)
-            made += _write_events(writer, settings, array, primary, number, dictionary)
+            writer = part_writer.PartWriter(file, settings, array, kind=kind)
+            made += _write_events(writer, settings, array, primary, number, dictionary, observed)
             counts = {"events_read": number + 5, f"dropped_{REASONS[0]}": 3, f"dropped_{REASONS[-1]}": 2}
             counts |= writer.run_counts()
+            by_type = [sum(writer.n_images[tel_id] for tel_id in array.types.get(name, ())) for name in COUNTED_TYPES]
+            counts |= {"images_calibrated": by_type, "images_written": by_type}
             counts |= {"bins_cuts_dict_sha256": "abc" if dictionary else "", "run_number": 4, "primary": primary}
+            counts |= {"primary": -1, "run_number": 4 + primary, "passed_over": PASSED_OVER} if observed else {}
             writer.end_run({"file_name": f"run4_{primary}.simtel.gz", **counts})
             writer.finish()
         parts.append(part_path)
@@ -118,7 +131,7 @@ def write_dataset(path, n_events=(12, 8), dictionary=False, seed=None, split=Non
     return made
 
 
-def _write_events(writer, settings, array, primary, number, dictionary):
+def _write_events(writer, settings, array, primary, number, dictionary, observed):
     random, bins = np.random.default_rng(primary), config.energy_bins(settings)
     for index in range(number):
         energy = float(np.float32(10 ** random.uniform(-0.95, 0.9)))
@@ -130,10 +143,20 @@ def _write_events(writer, settings, array, primary, number, dictionary):
             tel_id: SimpleNamespace(
                 image=random.gamma(0.5, 8, TELESCOPES[tel_id][1].n_pixels).astype(np.float32),
                 peak_time=random.uniform(5, 40, TELESCOPES[tel_id][1].n_pixels).astype(np.float32),
+                image_mask=None,
             )
             for tel_id in tel_ids
         }
+        if images.needs_masks(settings["image"]):
+            for tel_id, camera in pixels.items():
+                camera.image_mask = tailcuts_clean(TELESCOPES[tel_id][1], camera.image, 8, 4)
         event = 100 * (index + 1)
         truth = (event, 4, primary, *random.uniform(-200, 200, 2), 2e4, energy, 1.2, 0.3, reconstructed)
+        truth = *truth, 300.0, 0.5, -0.5, 0.3, 1.2
+        if observed:
+            truth = (event, 4 + primary, -1, *[math.nan] * 6, reconstructed, *[math.nan] * 3, 0.3, 1.2)
+            writer.add(energy_bin if dictionary else 0, truth, pixels, time=FIRST_TIME + index * TIME_STEP)
+            yield MadeEvent(4 + primary, event, -1, energy, pixels)
+            continue
         writer.add(energy_bin, truth, pixels)
         yield MadeEvent(4, event, primary, energy, pixels)

@@ -95,6 +95,7 @@ def check_single_pixels(geometry):
         assert np.abs(named - positions(geometry)[lit]).max() <= 0.5001 * grid.cell_size
 
 
+@pytest.mark.one_in(5)
 @pytest.mark.parametrize("n_images", [1, 33])
 def test_arrays_are_the_product_with_the_matrix(geometry, n_images):
     charges = np.random.default_rng(3).normal(0, 20, (n_images, geometry.n_pixels)).astype(np.float32)
@@ -235,6 +236,7 @@ def test_a_gap_between_modules_stays_dark(origin):
         assert np.sum(np.diff(columns, prepend=0) == 1) == 6  # six modules side by side
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("origin", ORIGINS)
 def test_lst_is_the_same_picture_in_prod3_and_prod6(origin, method):
