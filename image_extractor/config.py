@@ -8,6 +8,7 @@ return: ``settings["image"]["dtype"]``. Nothing else makes such a dict, so it is
 """
 
 import difflib
+import functools
 import logging
 import sys
 from collections.abc import Mapping, Sequence
@@ -160,13 +161,19 @@ def dumps(settings: Settings) -> str:
 
 def _leave_out_defaults(text: ConfigObj) -> None:
     """Leave out what readers of formats before 1.2 do not know, where it is as it was before."""
-    usual = defaults()
+    usual = _usual()
     for name in NEW_SECTIONS:
         if name in text and text[name].dict() in (usual[name], {key: v for key, v in usual[name].items() if v != {}}):
             del text[name]
     for name, key in NEW_KEYS:
         if text.get(name, {}).get(key) == usual[name][key]:
             del text[name][key]
+
+
+@functools.cache
+def _usual() -> Settings:
+    """Return the default settings, not to be changed: parsed once, since each of many files asks."""
+    return defaults()
 
 
 def energy_bins(settings: Settings) -> EnergyBins:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from helpers.marks import quick_and_slow
-from helpers.processes import ROOT, called, run_command, run_script
+from helpers.processes import ROOT, called, run_command
 from helpers.reading import read_dataset
 
 from image_extractor.dataset import ImageDataset
