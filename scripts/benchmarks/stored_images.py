@@ -52,14 +52,14 @@ def repeated(path, target, filters, n_images):
     with tables.open_file(str(path)) as file:
         groups = [list(file.list_nodes(where, "Table")) for where in OF_IMAGES]
         many = [node._v_pathname for node in (*groups[0], *groups[1])] + [*OF_EVENTS]
-        own = sum(node.nrows for node in groups[0])
+        own = int(sum(node.nrows for node in groups[0]))
         times = -(-n_images // own)
         step = int(file.get_node(OF_EVENTS[0]).col("event_id").max()) + 1
         with tables.open_file(str(target), "w") as copy:
             file.root._f_copy_children(copy.root, recursive=True)
             for name in many:
                 _repeat(copy, name, filters, times, step)
-    return int(own) * times
+    return own * times
 
 
 def _repeat(file, name, filters, times, step):
