@@ -23,7 +23,7 @@ from ..terminal.text_table import plural
 from ..version import __version__
 from .lookup_lines import table_lines
 from .output_file import check_output
-from .worker_options import executor, n_cores
+from .worker_options import add_worker_options, executor
 
 log = logging.getLogger("image_extractor")
 
@@ -99,26 +99,9 @@ def _parser():
         const=_fractions(DEFAULT_SPLIT),
         help=f"split every Events table into Training, Validation (and Test) (default: {DEFAULT_SPLIT})",
     )
-    add("--jobs", metavar="N", type=positive, default=n_cores(), help="worker processes (default: all cores)")
-    add(
-        "--scheduler",
-        metavar="ADDRESS",
-        help="convert on a dask cluster: its address, its scheduler file, or 'local'; its workers see the same files",
-    )
+    add_worker_options(parser)
     add("--files_per_output", metavar="N", type=positive, help="write OUTPUT_0000.h5, ... of N input files each")
     add("--overwrite", action="store_true", help="start OUTPUT afresh instead of appending, and replace the dictionary")
-    add(
-        "--on_error",
-        choices=["skip", "stop"],
-        default="skip",
-        help="what an unreadable input does: leave it out, or end the run (default: skip)",
-    )
-    add(
-        "--on_truncated",
-        choices=["refuse", "keep"],
-        default="refuse",
-        help="what an input that ends early does: it is left out, or its whole events are kept (default: refuse)",
-    )
     add("--debug", action="store_true", help="log at debug level, and show tracebacks")
     add("--version", action="version", version=f"image_extractor {__version__}")
     return parser

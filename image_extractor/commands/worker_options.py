@@ -9,7 +9,7 @@ from ..terminal.arguments import positive
 def add_worker_options(parser):
     """Add --jobs, --scheduler, --on_error and --on_truncated to a parser."""
     add = parser.add_argument
-    add("--jobs", metavar="N", type=positive, default=n_cores(), help="worker processes (default: all cores)")
+    add("--jobs", metavar="N", type=positive, default=_n_cores(), help="worker processes (default: all cores)")
     add(
         "--scheduler",
         metavar="ADDRESS",
@@ -29,7 +29,7 @@ def add_worker_options(parser):
     )
 
 
-def n_cores():
+def _n_cores():
     """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

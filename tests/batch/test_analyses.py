@@ -8,29 +8,11 @@ import sys
 import time
 
 import pytest
-from helpers.made_tables import content_of_tables
+from helpers.made_tables import LOOKUP_CONFIG, content_of_tables
 from helpers.processes import ROOT, run_script
 
 from image_extractor.commands import make_lookup_tables, prepare_cuts_dict
 from image_extractor.cuts import dictionary
-
-CONFIG = """
-[cleaning]
-picture = 4
-boundary = 2
-[reconstruction]
-max_loss = 1, 1
-min_entries = 2
-widen = 8
-[preselection_cuts]
-MSCW = -50, 50
-MSCL = -50, 50
-NImages = 2, None
-[energy_bins]
-min = -2
-max = 3
-bin_size = 5
-"""
 
 #: Moments of a run, by what is there in the folder of parts.
 MOMENTS = {
@@ -54,7 +36,7 @@ def undisturbed(production, tmp_path_factory):
     """Arguments of each command but for the output, and the content that it writes in one process."""
     folder = tmp_path_factory.mktemp("undisturbed")
     gammas, settings, tables = f"{production[0].parent}/gamma*", folder / "settings.config", folder / "tables.h5"
-    settings.write_text(CONFIG)
+    settings.write_text(LOOKUP_CONFIG)
     assert make_lookup_tables.main([gammas, tables, settings, "--jobs", 1]) == 0
     assert prepare_cuts_dict.main([gammas, folder / "cuts.pkl", settings, "--tables", tables, "--jobs", 1]) == 0
     assert len(dictionary.load(folder / "cuts.pkl")) > 3

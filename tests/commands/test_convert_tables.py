@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tables as pytables
 from helpers.ctapipe_process import stored_by_ctapipe
+from helpers.made_tables import RECONSTRUCTION
 from helpers.marks import quick_and_slow
 from helpers.reading import content, read_dataset
 from helpers.same_datasets import assert_same
@@ -13,16 +14,7 @@ from image_extractor.commands import make_lookup_tables, prepare_cuts_dict
 from image_extractor.cuts import dictionary
 from image_extractor.demo import write_demo_file
 
-#: What tables and events must have in common, and cuts that some events pass.
-RECONSTRUCTION = """
-[cleaning]
-picture = 4
-boundary = 2
-[reconstruction]
-max_loss = 1, 1
-min_entries = 2
-widen = 8
-"""
+#: Cuts that some events pass.
 CUTS = """
 [preselection_cuts]
 MSCW = -0.4, 0.4

@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from helpers.made_tables import LOOKUP_CONFIG
 from helpers.simtel_objects import edited
 
 from image_extractor import config as settings_room
@@ -16,29 +17,11 @@ from image_extractor.reconstruction.events import reconstructed
 #: The EventIO object that holds focal lengths.
 CAMERA_SETTINGS = 2002
 
-CONFIG = """
-[cleaning]
-picture = 4
-boundary = 2
-[reconstruction]
-max_loss = 1, 1
-min_entries = 2
-widen = 8
-[preselection_cuts]
-MSCW = -50, 50
-MSCL = -50, 50
-NImages = 2, None
-[energy_bins]
-min = -2
-max = 3
-bin_size = 5
-"""
-
 
 @pytest.fixture
 def settings(tmp_path):
     path = tmp_path / "settings.config"
-    path.write_text(CONFIG)
+    path.write_text(LOOKUP_CONFIG)
     return path
 
 
@@ -127,7 +110,7 @@ def test_only_gammas_fill_tables(production, tmp_path, settings, caplog):
 @pytest.fixture(scope="session")
 def tables(ctapipe_events, tmp_path_factory):
     folder = tmp_path_factory.mktemp("tables")
-    (folder / "settings.config").write_text(CONFIG)
+    (folder / "settings.config").write_text(LOOKUP_CONFIG)
     return make(ctapipe_events.simtel, folder / "tables.h5", folder / "settings.config")
 
 
@@ -158,7 +141,7 @@ def test_dictionaries_of_both_kinds_of_files_agree(ctapipe_events, tables, tmp_p
     ],
 )
 def test_other_settings_are_refused_by_name(ctapipe_events, tables, tmp_path, capsys, changes, message):
-    asked, base = (settings_room.ConfigObj(text.splitlines(), list_values=False) for text in (changes, CONFIG))
+    asked, base = (settings_room.ConfigObj(text.splitlines(), list_values=False) for text in (changes, LOOKUP_CONFIG))
     base.merge(asked)
     path = tmp_path / "other.config"
     path.write_text("\n".join(base.write()))

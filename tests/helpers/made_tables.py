@@ -6,6 +6,31 @@ from image_extractor.reconstruction import table_files
 from image_extractor.reconstruction.lookup_tables import INPUT, LookupTables
 from image_extractor.reconstruction.recipe import Recipe
 
+#: Settings that suit the little noise of demo files, and tables of few images.
+RECONSTRUCTION = """
+[cleaning]
+picture = 4
+boundary = 2
+[reconstruction]
+max_loss = 1, 1
+min_entries = 2
+widen = 8
+"""
+
+#: The same, with cuts that nearly all events pass.
+LOOKUP_CONFIG = (
+    RECONSTRUCTION
+    + """[preselection_cuts]
+MSCW = -50, 50
+MSCL = -50, 50
+NImages = 2, None
+[energy_bins]
+min = -2
+max = 3
+bin_size = 5
+"""
+)
+
 NAMES = ["LST_LST_LSTCam", "MST_MST_NectarCam"]
 COMMON = {
     "focal_length_choice": "EFFECTIVE",
