@@ -78,6 +78,9 @@ class ImageDataset:
     where : dict, optional
         {column: (low, high)}: only samples with low <= value < high, None for an open end, one cut after the other. In
         the event view a cut on a column of telescopes takes images from events, and events that are left without any.
+    verify : bool
+        Hold all that is read against the checksums in the files: a DamagedDatasetError names the first rows that are
+        not what was written. Files of older formats have none and are refused then.
 
     Attributes
     ----------
@@ -122,6 +125,7 @@ class ImageDataset:
         transform: Callable[[Batch], Batch] | None = None,
         columns: Columns = sample_columns.DEFAULT,
         where: sample_cuts.Where | None = None,
+        verify: bool = False,
     ) -> None:
         if view not in ("telescope", "event"):
             raise ValueError(f"view = {view!r}: must be 'telescope' or 'event'")
@@ -129,7 +133,7 @@ class ImageDataset:
         self.table, self.view, self.transform = table, view, transform
         image_dtype = _image_dtype(dtype)
         checked = sample_columns.check(columns, self._paths[0])
-        self._files = OpenFiles(self._paths)
+        self._files = OpenFiles(self._paths, verify)
         index = sample_index.build(self._files, self._paths, table, view, telescopes, bins)
         self._check_columns(checked, index)
         conversions, self.channel_names = self._conversions(index.sources, channels, image_dtype)
@@ -182,6 +186,11 @@ class ImageDataset:
     def runs(self) -> Records:
         """Run_Table of all files, structured array (n_runs,)."""
         return self._reader.index.runs
+
+    @property
+    def content_sha256(self) -> list[str]:
+        """The hash of each file's content, by which a model can name what it learned from; '' of older formats."""
+        return [self._files.content_sha256(path) for path in self._paths]
 
     def labels(self, columns: Columns | None = None, samples: Any = slice(None)) -> Batch:
         """Return columns of samples without reading images.

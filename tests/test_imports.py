@@ -33,7 +33,8 @@ ALLOWED = {
     },
     "workers": {"hdf5", "terminal"},
     "batch": {
-        "workers", "analysis", "conversion", "inputs", "cuts", "reconstruction", "hdf5", "events", "config", "terminal",
+        "workers", "analysis", "conversion", "inputs", "cuts", "reconstruction", "hdf5", "events", "viewing", "config",
+        "terminal",
     },
     "training": {"hdf5", "events", "parameters", "terminal"},
     "viewing": {"hdf5", "events", "mapping", "reconstruction", "parameters", "inputs", "cuts", "config", "terminal"},

@@ -39,18 +39,18 @@ class MergeSource:
 
 def inspect(path):
     """Return the MergeSource of a dataset; raise DatasetError if it is none, or damaged."""
-    with dataset_files.damage(path), dataset_files.open_dataset(path) as file:
+    with dataset_files.damage(path), dataset_files.open_dataset(path, verify=True) as file:
         nodes.check_kinds(file)
-        cameras = {node._v_name: node[:] for node in file.root[schema.CAMERAS]._f_iter_nodes("Table")}
+        cameras = {node._v_name: nodes.all_rows(node) for node in file.root[schema.CAMERAS]._f_iter_nodes("Table")}
         names = {name for group in nodes.events_groups(file) for name in nodes.events_tables(group)}
         settings = config.loads(str(file.root._v_attrs["config"]), f"{path}: config")
-        rows = older_formats.run_table(file.root[schema.RUN_TABLE][:])
+        rows = older_formats.run_table(nodes.all_rows(file.root[schema.RUN_TABLE]))
         runs = [
             (os.fsdecode(row["file_name"]), int(row["run_number"]), int(row["primary"]))
             for row in rows[["file_name", "run_number", "primary"]]
         ]
         node = file.root[schema.TEL_TABLE]
-        telescopes, n_rows = older_formats.tel_table(node[:]), n_events(counts(file))
+        telescopes, n_rows = older_formats.tel_table(nodes.all_rows(node)), n_events(counts(file))
         choice = str(nodes.user_attributes(node).get(schema.FOCAL_LENGTH_CHOICE, ""))
         known, kind = known_inputs.known_runs(rows), schema.kind(file)
         return MergeSource(Path(path), settings, telescopes, cameras, names, runs, known, n_rows, choice, kind)

@@ -1,7 +1,6 @@
 """Datasets into one: parts to the output, with shuffle and split on the way; always a new file."""
 
 import logging
-import zlib
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,17 +10,19 @@ import tables
 
 from .. import split_fractions, whole_files
 from ..errors import DamagedDatasetError, DatasetError
-from ..hdf5 import dataset_files, nodes, older_formats, replacing, schema
+from ..events.shuffled_order import ShuffledOrder
+from ..hdf5 import content_hash, dataset_files, nodes, older_formats, replacing, schema
 from ..hdf5.image_places import has_image
-from . import compatibility
+from . import compatibility, older_datasets
 from .parts_folder import hold_parts_folder
 from .split_plan import SplitPlan
 from .table_passes import Append, Shuffle, Split
 
 log = logging.getLogger(__name__)
 
-#: Root attributes that only parts have.
+#: Root attributes that only parts have, and those that are made anew.
 PART_ATTRIBUTES = ("fingerprint", "report", schema.COUNTS)
+OF_ONE_FILE = (*PART_ATTRIBUTES, schema.CHECKSUM, content_hash.ATTRIBUTE)
 
 #: Rows of an image array that tel_map, of 32 bits, can point to.
 LARGEST_TEL_MAP = 2**31 - 1
@@ -44,7 +45,22 @@ def rewrite(path, seed=None, split=None):
     with hold_parts_folder(path) as parts:
         if split and compatibility.inspect(path).is_split:
             raise DatasetError(f"{path}: is split already")
+        older_datasets.check(path)
         build([path], path, parts.folder, seed=seed, split=split, split_seed=_shuffle_seed(path))
+
+
+def upgrade(path):
+    """Put in the place of a dataset a copy in the present format, with checksums; returns False if it has some.
+
+    Raises
+    ------
+    DatasetError
+        If it is none, is damaged, or is being written.
+    """
+    if older_datasets.has_checksums(path):
+        return False
+    rewrite(path)
+    return True
 
 
 def _shuffle_seed(path):
@@ -84,12 +100,15 @@ def build(paths, target, folder, *, seed=None, split=None, split_seed=None, besi
     scratch_path = Path(folder) / f"{target.name}.buckets{whole_files.TEMPORARY}"
     totals = _totals(paths)
     plan = _plan([*beside, *paths], split, seed, split_seed) if split else None
-    with replacing.replacing(target, folder) as file, dataset_files.open_file(scratch_path, "w") as scratch:
+    with (
+        replacing.replacing(target, folder, sealed=True) as file,
+        dataset_files.open_file(scratch_path, "w") as scratch,
+    ):
         builder = _Builder(file, scratch, totals.rows, seed, plan)
-        with dataset_files.open_dataset(totals.example) as example:
+        with dataset_files.open_dataset(totals.example, verify=True) as example:
             builder.create_nodes(example, totals.own_pointings)
         for path in paths:
-            with dataset_files.open_dataset(path, rows_only=True) as part:
+            with dataset_files.open_dataset(path, rows_only=True, verify=True) as part:
                 builder.add(part)
             if progress:
                 progress()
@@ -198,12 +217,13 @@ class _Builder:
         with dataset_files.damage(example.filename):
             nodes.check_kinds(example)
             tel_table, cameras = example.root[schema.TEL_TABLE], example.root[schema.CAMERAS]
-            telescopes, settings = older_formats.tel_table(tel_table[:]), nodes.user_attributes(example.root)
+            telescopes = older_formats.tel_table(nodes.all_rows(tel_table))
+            settings = nodes.user_attributes(example.root)
             cameras = list(cameras._f_iter_nodes("Table"))
             groups = [
                 (group, nodes.events_tables(group), nodes.image_arrays(group)) for group in nodes.events_groups(example)
             ]
-        kept = {name: value for name, value in settings.items() if name not in PART_ATTRIBUTES}
+        kept = {name: value for name, value in settings.items() if name not in OF_ONE_FILE}
         kept |= {"format_version": schema.FORMAT_VERSION, schema.KIND: schema.kind(example)}
         nodes.set_attributes(self._file.root, kept)
         if own_pointings:
@@ -267,30 +287,27 @@ class _Builder:
         kept = {name: n for name, n in rows.items() if name != schema.EVENTS}
         if not self._plan:
             names = kept or {schema.EVENTS: 0}
-            return {
-                name: self._shuffled(Append(create(name, rows.get(name, 0))), rows.get(name, 0), group, name)
-                for name in names
-            }
+            return {name: self._shuffled(Append(create(name, rows.get(name, 0))), rows.get(name, 0)) for name in names}
         steps = {}
         for name, count in zip(self._plan.names, self._plan.counts(group), strict=True):
             steps[name] = Append(create(name, kept.get(name, 0) + count))
             if kept:  # old rows of the table and its share of new ones are mixed
-                steps[name] = self._shuffled(steps[name], kept.get(name, 0) + count, group, name)
-        pooled = self._shuffled(Split(steps.values(), self._plan.tables_of), pool, group, schema.EVENTS)
+                steps[name] = self._shuffled(steps[name], kept.get(name, 0) + count)
+        pooled = self._shuffled(Split(steps.values(), self._plan.tables_of), pool)
         return {**steps, schema.EVENTS: pooled}
 
-    def _shuffled(self, step, n_rows, group, name):
+    def _shuffled(self, step, n_rows):
         if self._seed is None:
             return step
-        return Shuffle(step, n_rows, [self._seed, zlib.crc32(f"{group[1:] or group}/{name}".encode())], self._scratch)
+        return Shuffle(step, n_rows, ShuffledOrder(self._seed).keys, self._scratch)
 
     # -- rows ----------------------------------------------------------------------------------------
 
     def add(self, part):
         """Copy one source; of its nodes only those that have rows are opened."""
         with dataset_files.damage(part.filename):
-            counts, runs = compatibility.counts(part), nodes.leaf(part, "/", schema.RUN_TABLE, tables.Table)[:]
-            runs = older_formats.run_table(runs)
+            counts = compatibility.counts(part)
+            runs = older_formats.run_table(nodes.all_rows(nodes.leaf(part, "/", schema.RUN_TABLE, tables.Table)))
             if (
                 not counts.keys() <= self._steps.keys()
                 or compatibility.n_events(counts) != runs["events_written"].sum()

@@ -10,7 +10,7 @@ import tables
 from .. import whole_files
 from ..hdf5 import dataset_files, nodes, schema
 from ..workers.work import MAX_DEATHS
-from . import compatibility, merge
+from . import compatibility, merge, older_datasets
 from .tasks import MergeTask, merge_parts
 
 #: More parts than these are merged by workers first, in groups, so that the last merge opens few files, each of which
@@ -55,6 +55,7 @@ class Target:
             old = compatibility.inspect(path)
             compatibility.check_settings(old, settings, tables_sha256)
             compatibility.check_split(old, self.split)
+            older_datasets.check(path)
             has_example = any(one.n_events for one in found)
             found.append(replace(old, settings={}, tel_table=None, cameras={}) if has_example else old)
         return found

@@ -65,6 +65,7 @@ def summary(report, output, seconds):
     lines += _image_lines([outcome for outcome in report.outcomes if outcome.get("events_read")])
     lines += _pixel_lines(written)
     lines += _split_lines(report.outputs)
+    lines += _hash_lines(report.outputs)
     state_of_output = "written" if report.outputs else "unchanged" if Path(output).exists() else "not written"
     if report.outputs and Path(output) not in report.outputs:  # numbered ones
         output = " ... ".join(dict.fromkeys(str(path) for path in (report.outputs[0], report.outputs[-1])))
@@ -97,6 +98,16 @@ def _split_lines(outputs):
     everything = max(sum(totals.values()), 1)
     shares = [f"{name.partition('_')[2]} {n} ({100 * n / everything:.1f} %)" for name, n in totals.items()]
     return [f"split: {', '.join(shares)} of {plural(sum(totals.values()), 'event')}"]
+
+
+def _hash_lines(outputs):
+    """Yield a line on the content of each output."""
+    from ..hdf5 import content_hash, dataset_files
+
+    for path in outputs:
+        with dataset_files.damage(path), dataset_files.open_dataset(path, rows_only=True) as file:
+            name = f" of {path.name}" if len(outputs) > 1 else ""
+            yield f"SHA-256 of the content{name}: {file.root._v_attrs[content_hash.ATTRIBUTE]}"
 
 
 #: Of events that pass what is asked of their headers, but are not written.

@@ -6,11 +6,11 @@ one is a table. Memory is bounded by BLOCK_BYTES whatever the size of the tables
 
 import errno
 import itertools
-import zlib
 
 import numpy as np
 
 from ..hdf5 import nodes
+from ..hdf5.checksums import RowSums
 
 #: Bytes of rows that are held in memory at once.
 BLOCK_BYTES = 64 << 20
@@ -32,29 +32,28 @@ class Append:
 
 
 class Shuffle:
-    """Pass rows on in random order.
+    """Pass rows on in the order of their keys, which is random.
 
-    Rows are dealt out at random to buckets that fit in memory each, on disk where there is more than
-    one; then bucket after bucket is permuted and passed on. Every order is equally likely (Rao 1961,
-    Sankhya A 23, 305; Sandelius 1962, J. R. Stat. Soc. B 24, 479), and depends on the seed alone, not on
-    the blocks in which rows come.
+    Rows are dealt out to buckets that fit in memory each, on disk where there is more than one; then bucket after
+    bucket is sorted and passed on.
 
     Parameters
     ----------
     target : step
     n_rows : int
         Rows that will come.
-    seed : sequence of int
+    keys : callable
+        Returns 64 random bits for each of some rows, uint64 array. These depend on the rows alone: so the order does
+        not depend on that in which they come, nor on the blocks.
     scratch : tables.File
         For the buckets.
     """
 
-    def __init__(self, target, n_rows, seed, scratch):
-        self._target, self._scratch, self._n_rows = target, scratch, n_rows
-        self._random = np.random.default_rng(seed)
+    def __init__(self, target, n_rows, keys, scratch):
+        self._target, self._scratch, self._n_rows, self._keys = target, scratch, n_rows, keys
         self._buckets = None
         self._held = []
-        self._checksums = []
+        self._written = []
 
     def add(self, rows):
         """Take a block of rows."""
@@ -62,17 +61,17 @@ class Shuffle:
             self._buckets = -(-self._n_rows * rows.dtype.itemsize // BLOCK_BYTES) if len(rows) else None
             if self._buckets and self._buckets > 1:
                 self._held = [self._bucket(rows.dtype) for _ in range(self._buckets)]
-                self._checksums = [0] * self._buckets
+                self._written = [RowSums(table) for table in self._held]
         if not self._buckets or self._buckets == 1:
             self._held.append(rows)
             return
-        # one draw of 64 bits a row, so that the outcome does not depend on the size of the blocks
-        bucket = (self._random.random(len(rows)) * self._buckets).astype(np.int64)
+        share = self._keys(rows) / np.float64(2**64)
+        bucket = np.minimum((share * self._buckets).astype(np.int64), self._buckets - 1)
         order = np.argsort(bucket, kind="stable")
         edges = np.searchsorted(bucket[order], np.arange(self._buckets + 1))
         for i, (first, last) in enumerate(itertools.pairwise(edges)):
             dealt = rows[order[first:last]]
-            self._checksums[i] = zlib.crc32(dealt, self._checksums[i])
+            self._written[i].add(dealt)
             self._held[i].append(dealt)
 
     def _bucket(self, dtype):
@@ -81,12 +80,13 @@ class Shuffle:
         return nodes.create_table(self._scratch, group, name, dtype, nodes.filters("lz4"), {})
 
     def finish(self):
-        """Permute and pass on the buckets."""
+        """Sort and pass on the buckets."""
         if self._buckets and self._buckets > 1:
-            for table, checksum in zip(self._held, self._checksums, strict=True):
+            for table, written in zip(self._held, self._written, strict=True):
                 table.flush()
-                rows = table[:]
-                if zlib.crc32(rows) != checksum:  # what HDF5 could not write it does not always say
+                rows, read = table[:], RowSums(table)
+                read.add(rows)
+                if not np.array_equal(read.sums(), written.sums()):  # what HDF5 could not write it does not always say
                     raise OSError(errno.EIO, "rows put aside to be shuffled are lost; is the disk full, or failing?")
                 self._pass_on(rows)
                 table.remove()
@@ -96,7 +96,7 @@ class Shuffle:
         self._target.finish()
 
     def _pass_on(self, rows):
-        self._target.add(rows[self._random.permutation(len(rows))])
+        self._target.add(rows[np.argsort(self._keys(rows), kind="stable")])
 
 
 class Split:

@@ -93,15 +93,27 @@ def _fingerprint(converter, task):
 
 
 def _finished(path, fingerprint):
-    """Return the report of a part that a run before this one finished, None if there is no good one."""
+    """Return the report of a part that a run before this one finished, None if there is no good one.
+
+    What has been lying about is read once: a damaged part is converted anew here, not found by the merge.
+    """
     if not path.exists():
         return None
     try:
-        with dataset_files.open_dataset(path) as file:
+        with dataset_files.damage(path), dataset_files.open_dataset(path) as file:
             attributes = file.root._v_attrs
-            return json.loads(str(attributes["report"])) if str(attributes["fingerprint"]) == fingerprint else None
+            is_ours = str(attributes["fingerprint"]) == fingerprint and _is_whole(file)
+            return json.loads(str(attributes["report"])) if is_ours else None
     except (DatasetError, KeyError, ValueError):
         return None
+
+
+def _is_whole(file):
+    """Say that a part is what was written; raise DamagedDatasetError if it is not."""
+    seal = dataset_files.seal_of(file)
+    if seal:
+        seal.check(file)
+    return bool(seal)
 
 
 def _has_entries(path, fingerprint):
@@ -149,8 +161,8 @@ def merge_parts(_, task, progress=None):
 
 def _is_merged(path, fingerprint):
     try:
-        with dataset_files.open_dataset(path) as file:
-            return str(file.root._v_attrs["fingerprint"]) == fingerprint
+        with dataset_files.damage(path), dataset_files.open_dataset(path) as file:
+            return str(file.root._v_attrs["fingerprint"]) == fingerprint and _is_whole(file)
     except (DatasetError, KeyError):
         return False
 

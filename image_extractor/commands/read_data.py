@@ -17,20 +17,28 @@ def main(arguments=None):
     parser.add_argument(
         "datasets", metavar="DATASET", nargs="+", help="HDF5 files that image_extractor.py wrote, or wildcards"
     )
-    parser.add_argument("--events", metavar="N", type=positive, help="print the first N rows of each Events table")
-    parser.add_argument(
+    add = parser.add_mutually_exclusive_group().add_argument
+    add("--events", metavar="N", type=positive, help="print the first N rows of each Events table")
+    add(
         "--check",
         action="store_true",
-        help="verify that rows, images, bins and counts agree; exit code 1, and a line each, where they do not",
+        help="verify checksums, and that rows, images, bins and counts agree; exit code 1, and a line each, where not",
     )
+    add("--hash", action="store_true", help="print the SHA-256 of the content, made anew of all that is there")
+    add(
+        "--manifest",
+        action="store_true",
+        help="write DATASET.manifest.json beside DATASET.h5: that hash, settings, inputs with their sizes and digests",
+    )
+    add("--upgrade", action="store_true", help="give a dataset of an older format checksums, by way of a new file")
     options = parser.parse_args(arguments)
     return one_line_errors(_read, options)
 
 
 def _read(options):
-    code = OK
+    code, is_line = OK, options.check or options.hash or options.manifest or options.upgrade
     for number, path in enumerate(find_all(options.datasets)):
-        sys.stdout.write("\n" if number and not options.check else "")
+        sys.stdout.write("\n" if number and not is_line else "")
         try:
             code |= _show(path, options)
         except DatasetError as err:  # others may be sound
@@ -42,11 +50,29 @@ def _read(options):
 def _show(path, options):
     if options.check:
         return _run_check(path)
+    if options.upgrade:
+        return _upgrade(path)
+    if options.hash or options.manifest:
+        from ..viewing import manifest
+
+        text = f"{manifest.write(path)}: written" if options.manifest else f"{manifest.content_sha256(path)}  {path}"
+        sys.stdout.write(f"{text}\n")
+        return OK
     sys.stdout.write(first_rows(path, options.events) if options.events else summary(path))
     return OK
 
 
+def _upgrade(path):
+    from ..batch import merge
+
+    is_new = merge.upgrade(path)
+    what = "is of the present format now" if is_new else "has checksums already, left as it is"
+    sys.stdout.write(f"{path}: {what}\n")
+    return OK
+
+
 def _run_check(path):
+    from ..batch.older_datasets import has_checksums
     from ..viewing.dataset_check import check, n_not_finite
 
     problems, n_events, n_images = check(path)
@@ -56,5 +82,6 @@ def _run_check(path):
         return FAILED
     n_pixels = n_not_finite(path)
     others = f"; not finite, as their runs say: {plural(n_pixels, 'pixel')}" if n_pixels else ""
+    others += "" if has_checksums(path) else "; of a format without checksums: changed pixels can't be told"
     sys.stdout.write(f"{path}: all is well: {plural(n_events, 'event')}, {plural(n_images, 'image')}{others}\n")
     return OK

@@ -112,7 +112,7 @@ class Converter:
         Raises OwnPointing where events need a column that they were not to have, and _OtherTelescopes.
         """
         start = time.monotonic()
-        with noted() as warnings, replacing.replacing(part_path) as file:
+        with noted() as warnings, replacing.replacing(part_path, sealed=True) as file:
             report = self._write_part(file, data_file, options, progress, choice, own_pointing, first_run)
             report |= {"seconds": time.monotonic() - start, "warnings": warnings.lines}
             if choice:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from . import mixing
+
 #: Columns of Events that tell a shower.
 COLUMNS = ("run_number", "gamma_hadron_label", "event_number")
 
@@ -40,7 +42,7 @@ class Showers:
     def __init__(self, runs, seed=0):
         is_reused = runs["shower_reuse"] > 1
         self._reused = np.unique(runs["run_number"][is_reused])
-        self._start = np.random.SeedSequence(seed).generate_state(1, np.uint64)[0]
+        self._start = mixing.start(seed)
 
     def keys(self, events, also=()):
         """Return the shower of each event, uint64 array (n,).
@@ -49,19 +51,8 @@ class Showers:
         """
         number = events["event_number"]
         number = np.where(np.isin(events["run_number"], self._reused), number // USES, number)
-        mixed = np.full(len(events), self._start)
-        for values in (events["run_number"], events["gamma_hadron_label"], number, *(events[name] for name in also)):
-            kind = np.int64 if values.dtype.kind in "iu" else np.float64
-            mixed = _mix(mixed ^ values.astype(kind).view(np.uint64))
-        return mixed
-
-
-def _mix(numbers):
-    """Return other 64 bits, each of which depends on all (splitmix64, Steele et al. 2014, OOPSLA 453)."""
-    mixed = numbers + np.uint64(0x9E3779B97F4A7C15)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(31))
+        columns = events["run_number"], events["gamma_hadron_label"], number, *(events[name] for name in also)
+        return mixing.mixed(columns, self._start)
 
 
 class Shares:
@@ -131,11 +122,11 @@ class Shares:
         shower = self._shower(events)
         first = np.flatnonzero(np.append(True, shower[1:] != shower[:-1]))
         shower, table = shower[first], np.full(len(first), -1)
-        kind = np.add.reduceat(_mix(self._bin(events)), first)
+        kind = np.add.reduceat(mixing.mix(self._bin(events)), first)
         if self._settled is not None:
             place = np.minimum(np.searchsorted(self._settled[0], shower), len(self._settled[0]) - 1)
             table = np.where(self._settled[0][place] == shower, self._settled[1][place], -1)
-            kind = _mix(kind ^ (table + 1).astype(np.uint64))
+            kind = mixing.mix(kind ^ (table + 1).astype(np.uint64))
         return shower, first, kind, table
 
     def _count_kinds(self, events, kinds):

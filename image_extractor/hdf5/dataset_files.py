@@ -10,9 +10,8 @@ import tables
 
 from ..errors import DamagedDatasetError, DatasetError, one_line
 from ..input_files import why_no_file
-from . import schema
+from . import checksums, schema
 from .pytables_patches import FileName, NoFileName, PatchedFile
-from .verification import Ledger
 
 #: Bytes of chunks that HDF5 keeps of every table and array of an open file.
 CHUNK_CACHE_BYTES = 1 << 18
@@ -50,6 +49,9 @@ def hdf5_errors(path):
 class PlainFile(PatchedFile):
     """An HDF5 file of which nothing is ever unpickled; with `image` what is read is these bytes, not the file."""
 
+    #: Checksums against which what is read is held, None: it is not.
+    seal = None
+
     def __init__(self, path, mode="r", image=None, **options):
         name = FileName(path) if image is None else NoFileName(path)
         if image is not None:
@@ -70,7 +72,7 @@ class NewFile(PlainFile):
 
     def __init__(self, path):
         super().__init__(str(path), "w")
-        self.ledger = Ledger()
+        self.ledger = checksums.Ledger()
 
 
 def open_file(path, mode="r", kind=PlainFile):
@@ -91,22 +93,37 @@ def _why_unreadable(err):
     return "another process has it open for writing" if "unable to lock" in trace else "not a readable HDF5 file"
 
 
-def open_dataset(path, rows_only=False):
+def open_dataset(path, rows_only=False, verify=False):
     """Open a dataset of this package for reading; with `rows_only` soon, but attributes are the root's alone.
+
+    With `verify` its attributes are held against its checksums, and its rows when they are read; datasets of older
+    formats have none, and their ``seal`` is None.
 
     Raises
     ------
     DatasetError
-        If it is not one, or of a newer format.
+        If it is not one, or of a newer format; DamagedDatasetError if it is not what was written.
     """
     file = open_file(path, kind=_RowsFile if rows_only else PlainFile)
     try:
         with damage(path):
             _check_format(file, path)
+            if verify:
+                file.seal = seal_of(file)
+                if file.seal and not rows_only:
+                    file.seal.check_nodes(file)
     except BaseException:
         file.close()
         raise
     return file
+
+
+def seal_of(file):
+    """Return the checksums of an open dataset, None if it is of a format that had none."""
+    found = checksums.Seal.read(file)
+    if found is None and schema.has_checksums(file):
+        raise DamagedDatasetError(file.filename, "damaged: its checksums are missing")
+    return found
 
 
 def _check_format(file, path):

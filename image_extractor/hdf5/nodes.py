@@ -11,7 +11,6 @@ from ..parameters import columns as parameters
 from ..terminal.text_table import printable
 from . import schema
 from .dataset_files import NewFile, damage
-from .verification import write_chunks
 
 #: A chunk is what is compressed, and read, at once: so many bytes of a table's rows, but one image. Trainings read
 #: images at random, and chunks of one image are merged as they are. See scripts/benchmarks/compression.py.
@@ -105,15 +104,15 @@ def copy_images(source, target):
     """Append the images of an array to another of the same shape; as they are stored, if both are stored alike."""
     one_per_chunk = source.chunkshape == target.chunkshape == (1, *source.shape[1:])
     as_stored = one_per_chunk and source.nrows <= MAX_LOOKUPS and _stored_alike(source, target)
-    step = rows_of(COPY_BYTES, source.rowsize)
-    for row in range(0, source.nrows, step):
-        with damage(source._v_file.filename):
-            images = source[row : row + step]
-            chunks = _chunks(source, row, len(images)) if as_stored else None
+    first = 0
+    for images in blocks(source):
         if as_stored:
+            with damage(source._v_file.filename):
+                chunks = _chunks(source, first, len(images))
             _append_chunks(target, chunks, images)
         else:
             append(target, images)
+        first += len(images)
 
 
 def _chunks(source, row, n_rows):
@@ -127,27 +126,39 @@ def _chunks(source, row, n_rows):
 
 
 def _append_chunks(target, chunks, images):
-    """Append chunks, which hold these images."""
+    """Append chunks, which hold these images.
+
+    HDF5 looks through all chunks to find one as it is stored, so the images are what is noted, to be compared later.
+    """
     first = target.nrows
+    _note(target, images)
     target.truncate(first + len(images))
-    if isinstance(target._v_file, NewFile):
-        target._v_file.ledger.write_chunks(target, first, chunks, images)
-    else:
-        write_chunks(target, first, chunks)
+    for row, (chunk, filter_mask) in enumerate(chunks, first):
+        target.write_chunk((row, *(0,) * (target.ndim - 1)), chunk, filter_mask)
 
 
 def _stored_alike(source, target):
     return str(source.filters) == str(target.filters) and source.dtype == target.dtype
 
 
-def blocks(node, start=0, stop=None):
-    """Yield the rows of a table or array in blocks of COPY_BYTES."""
-    stop = node.nrows if stop is None else stop
+def blocks(node):
+    """Yield the rows of a table or array in blocks of COPY_BYTES, held against checksums if its file is verified."""
+    with damage(node._v_file.filename):
+        sums = node._v_file.seal.sums(node) if node._v_file.seal else None
     step = rows_of(COPY_BYTES, node.rowsize)
-    for first in range(start, stop, step):
+    step = max(step // sums.block, 1) * sums.block if sums else step
+    for first in range(0, node.nrows, step):
         with damage(node._v_file.filename):
-            rows = node[first : min(first + step, stop)]
+            rows = node[first : min(first + step, node.nrows)]
+            if sums:
+                sums.check(first, rows)
         yield rows
+
+
+def all_rows(node):
+    """Return all rows of a small table, held against checksums if its file is verified."""
+    rows = list(blocks(node))
+    return np.concatenate(rows) if rows else node[:]
 
 
 def set_attributes(node, attributes):
@@ -171,10 +182,14 @@ def user_attributes(node):
 
 def append(node, rows):
     """Append rows to a table or array; those of a file under :func:`replacing` are compared when it is complete."""
+    rows = np.ascontiguousarray(rows, node.dtype)
+    _note(node, rows)
+    node.append(rows)
+
+
+def _note(node, rows):
     if isinstance(node._v_file, NewFile):
-        node._v_file.ledger.append(node, rows)
-    else:
-        node.append(rows)
+        node._v_file.ledger.note(node, rows)
 
 
 def check_kinds(file):

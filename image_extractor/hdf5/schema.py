@@ -17,12 +17,14 @@ from ..telescopes import TYPES
 #:   where they are asked for; Run_Table counts images by telescope type, and those that [image_cuts] leave out.
 #: - 1.3: datasets of observed events, which have a time and no truth; the root tells the kind; Run_Table counts by type
 #:   what was passed over.
-FORMAT_VERSION = "1.3"
+#: - 1.4: checksums of rows and nodes, see the room checksums, and content_sha256.
+FORMAT_VERSION = "1.4"
 FORMAT_NAME = "image_extractor dataset"
 
 TEL_TABLE = "Tel_Table"
 RUN_TABLE = "Run_Table"
 CAMERAS = "Cameras"
+CHECKSUMS = "Checksums"
 EVENTS = "Events"
 SPLIT_NAMES = ("Training", "Validation", "Test")
 EVENTS_TABLES = (EVENTS, *(f"{EVENTS}_{name}" for name in SPLIT_NAMES))
@@ -37,6 +39,9 @@ NO_PRIMARY = NOT_SIMULATED = -1
 
 #: Attribute of the root of a part: {path of a group: {name of a table or image array: rows}} of what has rows, as JSON.
 COUNTS = "counts"
+
+#: Attribute of the root: over all its other attributes and all checksums, 16 hexadecimal digits.
+CHECKSUM = "checksum"
 
 #: Attribute of Events with image parameters: in `all` storage names of the numbers in P<tel_id>, joined by commas, else
 #: what their tables are called; a telescope without an image in a group has none there.
@@ -197,9 +202,25 @@ CAMERA_COLUMNS = [
 ]
 
 
+def node_checksum_columns(width):
+    """Return the columns of the table of nodes and their checksums; `width` is that of the longest path."""
+    return [
+        ("path", f"S{width}", "", "group, table or array; its blocks follow those of the one before"),
+        ("n_rows", "<i8", "", "its rows"),
+        ("block_rows", "<i4", "", "rows of a block; the last may be smaller"),
+        ("description", "<u8", "", "checksum of its type, attributes, storage and the names of its children"),
+        ("content", "<u8", "", "checksum of its type and user attributes"),
+    ]
+
+
 def has_run_index(file):
     """Say whether the events of an open dataset name their run: those of format 1.0 do not."""
     return str(file.root._v_attrs["format_version"]) != "1.0"
+
+
+def has_checksums(file):
+    """Say whether an open dataset should have checksums: older formats had none."""
+    return tuple(map(int, str(file.root._v_attrs["format_version"]).split("."))) >= (1, 4)
 
 
 def kind(file):

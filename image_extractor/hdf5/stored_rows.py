@@ -7,7 +7,7 @@ import weakref
 import numpy as np
 
 from ..errors import DatasetError, one_line
-from . import dataset_files, nodes
+from . import content_hash, dataset_files, nodes
 
 #: Bytes that are read from a compressed table or array at once.
 BLOCK_BYTES = 8 << 20
@@ -24,10 +24,13 @@ class OpenFiles:
     Parameters
     ----------
     paths : list of str
+    verify : bool
+        Hold what is read against the checksums of the files.
     """
 
-    def __init__(self, paths):
+    def __init__(self, paths, verify=False):
         self._identity = {path: _identity(path) for path in paths}
+        self.verify = verify
         self._reset()
 
     def _reset(self):
@@ -37,7 +40,7 @@ class OpenFiles:
         self._finalizer = weakref.finalize(self, _close, self._files, self._process)
 
     def __getstate__(self):
-        return {"_identity": self._identity}
+        return {"_identity": self._identity, "verify": self.verify}
 
     def __setstate__(self, state):
         self.__dict__.update(state)
@@ -45,34 +48,58 @@ class OpenFiles:
 
     def rows(self, path, node_path):
         """Return the :class:`StoredRows` of a table or array."""
-        if self._process != os.getpid():  # a fork: what the parent opened is the parent's
-            self._finalizer.detach()
-            self._reset()
+        self._take_over()
         key = path, node_path
         if key not in self._rows:
             self._rows[key] = self._make(path, self._file(path).get_node(node_path))
         return self._rows[key]
 
+    def content_sha256(self, path):
+        """Return the hash of a file's content, '' of formats that have none."""
+        self._take_over()
+        return str(getattr(self._file(path).root._v_attrs, content_hash.ATTRIBUTE, ""))
+
+    def _take_over(self):
+        if self._process != os.getpid():  # a fork: what the parent opened is the parent's
+            self._finalizer.detach()
+            self._reset()
+
     def _file(self, path):
         if path not in self._files:
             if _identity(path) != self._identity[path]:
                 raise DatasetError(f"{path}: has changed since this dataset was opened: open it anew")
-            self._files[path] = dataset_files.open_dataset(path)
+            self._files[path] = open_to_read(path, self.verify)
         return self._files[path]
 
     def _make(self, path, node):
+        sums = node._v_file.seal.sums(node) if self.verify else None
         chunks = chunk_offsets(node)
-        if chunks is None:
-            return StoredRows(node)
+        if chunks is None or (sums and len(chunks) > 1 and node.chunkshape[0] % sums.block):
+            return StoredRows(node, sums)
         if path not in self._maps:
             self._maps[path] = np.memmap(path, mode="r")
-        return MappedRows(node, self._maps[path], chunks)
+        return MappedRows(node, self._maps[path], chunks, sums)
 
     def close(self):
         """Close what is open; it opens again when it is needed."""
         self._rows.clear()
         self._maps.clear()
         _close(self._files, self._process)
+
+
+def open_to_read(path, verify=False):
+    """Open a dataset; to be verified it must have checksums.
+
+    Raises
+    ------
+    DatasetError
+        If it is none, or has no checksums; DamagedDatasetError if it is not what was written.
+    """
+    file = dataset_files.open_dataset(path, verify=verify)
+    if verify and file.seal is None:
+        file.close()
+        raise DatasetError(f"{path}: of a format without checksums: `read_data.py --upgrade {path}` adds them")
+    return file
 
 
 def _identity(path):
@@ -119,7 +146,8 @@ class MappedRows:
         Of one row.
     """
 
-    def __init__(self, node, file_map, offsets):
+    def __init__(self, node, file_map, offsets, sums=None):
+        self._sums = sums
         self.n_rows, self.dtype, self._per_chunk = node.shape[0], row_dtype(node), node.chunkshape[0]
         kind, shape = self.dtype.subdtype or (self.dtype, ())
         sizes = [min(self._per_chunk, self.n_rows - first) for first in range(0, self.n_rows, self._per_chunk)]
@@ -133,6 +161,8 @@ class MappedRows:
         rows : int array, ascending; duplicates are allowed
         positions : slice of `rows`; block : array whose row 0 is row `first`
         """
+        if self._sums:
+            self._check(rows)
         if len(self._chunks) == 1:
             yield slice(0, len(rows)), self._chunks[0], 0
             return
@@ -140,22 +170,38 @@ class MappedRows:
             chunk = int(rows[part.start]) // self._per_chunk
             yield part, self._chunks[chunk], chunk * self._per_chunk
 
+    def _check(self, rows):
+        """Hold the blocks of some rows against their checksums."""
+        for block in np.unique(rows // self._sums.block).tolist():
+            first = block * self._sums.block
+            chunk, begin = self._chunks[first // self._per_chunk], first % self._per_chunk
+            self._sums.check(first, chunk[begin : begin + self._sums.block])
+
     def all_blocks(self):
         """Yield (first row, block) over all rows."""
         for chunk, block in enumerate(self._chunks):
-            step = nodes.rows_of(BLOCK_BYTES, self.dtype.itemsize)
+            step = _step(self.dtype, self._sums)
             for first in range(0, len(block), step):
-                yield chunk * self._per_chunk + first, block[first : first + step]
+                rows = block[first : first + step]
+                if self._sums:
+                    self._sums.check(chunk * self._per_chunk + first, rows)
+                yield chunk * self._per_chunk + first, rows
+
+
+def _step(dtype, sums):
+    """Return how many rows are read at once: of what is verified whole blocks."""
+    step = nodes.rows_of(BLOCK_BYTES, dtype.itemsize)
+    return max(step // sums.block, 1) * sums.block if sums else step
 
 
 class StoredRows:
     """Rows that PyTables reads (and decompresses), as :class:`MappedRows`."""
 
-    def __init__(self, node):
+    def __init__(self, node, sums=None):
         self._node, self.n_rows, self.dtype = node, node.shape[0], row_dtype(node)
-        self._path = node._v_file.filename
+        self._path, self._sums = node._v_file.filename, sums
         self._per_chunk = node.chunkshape[0] if node.chunkshape else 1
-        self._step = nodes.rows_of(BLOCK_BYTES, self.dtype.itemsize)
+        self._step = _step(self.dtype, sums)
 
     def blocks(self, rows):
         """As :meth:`MappedRows.blocks`: rows of the same or of neighbouring chunks are read together."""
@@ -165,8 +211,12 @@ class StoredRows:
             while start < part.stop:
                 first = int(rows[start])
                 stop = start + int(np.searchsorted(rows[start : part.stop], first + self._step))
-                yield slice(start, stop), self._read(first, int(rows[stop - 1]) + 1), first
+                first, end = self._whole_blocks(first, int(rows[stop - 1]) + 1)
+                yield slice(start, stop), self._read(first, end), first
                 start = stop
+
+    def _whole_blocks(self, first, stop):
+        return self._sums.whole_blocks(first, stop) if self._sums else (first, stop)
 
     def all_blocks(self):
         """Yield (first row, block) over all rows."""
@@ -175,7 +225,10 @@ class StoredRows:
 
     def _read(self, first, stop):
         with dataset_files.damage(self._path):
-            return self._node.read(first, stop)
+            rows = self._node.read(first, stop)
+        if self._sums:
+            self._sums.check(first, rows)
+        return rows
 
 
 def stretches(values):

@@ -10,7 +10,7 @@ import tables
 from ..errors import DatasetError, MissingNameError
 from ..hdf5 import dataset_files, nodes, older_formats, schema
 from ..hdf5.image_places import image_rows
-from ..hdf5.stored_rows import OpenFiles
+from ..hdf5.stored_rows import OpenFiles, open_to_read
 from ..telescopes import TYPES, normalised
 from .sample_types import Integers, Records
 
@@ -145,10 +145,10 @@ def build(
     telescope_rows: list[Records] = []
     runs: list[Records] = []
     for path in paths:
-        with dataset_files.open_dataset(path) as file:
+        with open_to_read(path, files.verify) as file:
             with dataset_files.damage(path):
-                tel_table = older_formats.tel_table(file.root[schema.TEL_TABLE][:])
-                run_table = older_formats.plain_run_table(file.root[schema.RUN_TABLE][:])
+                tel_table = older_formats.tel_table(nodes.all_rows(file.root[schema.TEL_TABLE]))
+                run_table = older_formats.plain_run_table(nodes.all_rows(file.root[schema.RUN_TABLE]))
             chosen = choose_telescopes(tel_table, telescopes, path)
             found = _sources(file, path, table, tel_table, chosen, run_table, bins)
             first_tel, first_run = sum(map(len, telescope_rows)), sum(map(len, runs))

@@ -1,4 +1,5 @@
-"""Is a dataset what it says it is? Every row and every image is read and accounted for, in one pass over each.
+"""Is a dataset what was written, and what it says it is? Every row and image is held against its checksum, then read
+and accounted for, in one pass over each.
 
 Rows are looked at in blocks, so memory does not grow with them, but for 8 bytes per event and one per
 image, which is what it takes to find those that are there twice.
@@ -9,8 +10,8 @@ import os
 import numpy as np
 
 from .. import config
-from ..events import same_events
-from ..hdf5 import nodes, older_formats, schema
+from ..events import mixing, same_events
+from ..hdf5 import dataset_files, nodes, older_formats, schema
 from ..hdf5.image_places import has_image
 from ..mapping import images
 from ..primaries import primary_name
@@ -39,12 +40,21 @@ def check(path):
         If the file is no dataset.
     """
     try:
+        check_checksums(path)
         with open_events(path) as dataset:
             problems = [*_camera_problems(dataset), *_node_problems(dataset)]
             # rows can't be followed through nodes that do not fit
             return (problems, 0, 0) if problems else _check_rows(dataset)
     except DamagedDatasetError as err:
         return [err.damage], 0, 0
+
+
+def check_checksums(path):
+    """Raise DamagedDatasetError unless a dataset is, in all its parts, what was written; older formats can't tell."""
+    with dataset_files.damage(path), dataset_files.open_dataset(path) as file:
+        seal = dataset_files.seal_of(file)
+        if seal:
+            seal.check(file)
 
 
 def _check_rows(dataset):
@@ -265,14 +275,8 @@ class Repeats:
 
     @staticmethod
     def _hash(identity):
-        """Mix what tells events apart to 64 bits (the finalizer of splitmix64)."""
-        mixed = np.zeros(len(identity), np.uint64)
-        for word in identity.view(np.uint64).reshape(len(identity), -1).T:
-            mixed = (mixed ^ word) + np.uint64(0x9E3779B97F4A7C15)
-            mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-            mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-            mixed ^= mixed >> np.uint64(31)
-        return mixed
+        words = identity.view(np.uint64).reshape(len(identity), -1)
+        return mixing.mixed(list(words.T), np.uint64(0))
 
     def problems(self):
         """Return a line if events are there twice."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..hdf5 import schema
+from ..hdf5 import content_hash, schema
 from ..hdf5.image_places import has_image
 from ..image_scales import channel_names, scales
 from ..terminal.text_table import aligned, plural, printable
@@ -178,6 +178,7 @@ def _head(dataset, count):
         **_observed(dataset, count),
         "command": attributes.get("command_line") or "none (made from Python)",
         "order": ", ".join(order),
+        "SHA-256": attributes.get(content_hash.ATTRIBUTE, "none, an older format has no checksums"),
         "dictionary": _dictionaries(dataset),
     }
     lines = []
