@@ -16,6 +16,7 @@ from helpers.random_dataset import (
     plain_images,
     write_dataset,
 )
+from helpers.resealed import reseal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -62,6 +63,7 @@ def test_event_view_has_all_images_of_each_event(dataset_path):
 def shuffle_and_split(path):
     with dataset_files.open_file(path, "a") as file:  # what the merge asks of a dataset
         file.root.Cameras.LSTCam.append(np.zeros(1, [("pixel_id", "<i4")]))
+    reseal(path)
     rewrite(path, seed=3, split={"Training": 0.8, "Validation": 0.15, "Test": 0.05})
 
 

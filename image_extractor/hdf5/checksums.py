@@ -100,8 +100,15 @@ class Ledger:
         return self._of[node._v_pathname]
 
 
+def _plain(node):
+    """Return a node whose rows are numbers; others could hold Python objects, which run code when they are read."""
+    if not isinstance(node, tables.Table | tables.Array):
+        raise DamagedDatasetError(node._v_file.filename, f"damaged: {node._v_pathname} is no table or array of numbers")
+    return node
+
+
 def _read(node):
-    found = RowSums(node)
+    found = RowSums(_plain(node))
     step = max(1, READ_BYTES // max(node.rowsize, 1))
     for first in range(0, node.nrows, step):
         found.add(np.ascontiguousarray(node[first : first + step]))
@@ -215,7 +222,7 @@ class Seal:
         if schema.CHECKSUMS not in file.root:
             return None
         group = file.root._f_get_child(schema.CHECKSUMS)
-        rows, blocks = group._f_get_child(NODES)[:], group._f_get_child(BLOCKS)[:]
+        rows, blocks = (_plain(group._f_get_child(name))[:] for name in (NODES, BLOCKS))
         columns = schema.dtype(schema.node_checksum_columns(1)).names
         if rows.dtype.names != columns or blocks.dtype != np.uint64:
             raise DamagedDatasetError(file.filename, "damaged: its checksums are none")
@@ -279,7 +286,7 @@ class Seal:
 
     def check_rows(self, node):
         """Raise DamagedDatasetError unless all rows of a node are what they were."""
-        sums = self.sums(node)
+        sums = self.sums(_plain(node))
         step = max(1, READ_BYTES // max(node.rowsize * sums.block, 1)) * sums.block
         for first in range(0, node.nrows, step):
             sums.check(first, node[first : first + step])

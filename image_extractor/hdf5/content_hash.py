@@ -2,7 +2,6 @@
 
 import hashlib
 
-import configobj
 import numpy as np
 
 from . import schema
@@ -44,6 +43,8 @@ def sha256(root_attributes, nodes, blocks):
 
 def _settings(text):
     """Return the lines of settings that say what is stored."""
+    import configobj  # readers for training do without it
+
     try:
         settings = configobj.ConfigObj(text.splitlines(), interpolation=False)
     except configobj.ConfigObjError:  # of a damaged file

@@ -10,7 +10,7 @@ import tables
 
 from ..errors import DamagedDatasetError, DatasetError, one_line
 from ..input_files import why_no_file
-from . import checksums, schema
+from . import schema
 from .pytables_patches import FileName, NoFileName, PatchedFile
 
 #: Bytes of chunks that HDF5 keeps of every table and array of an open file.
@@ -71,8 +71,10 @@ class NewFile(PlainFile):
     """A file that notes what is written to it."""
 
     def __init__(self, path):
+        from .checksums import Ledger
+
         super().__init__(str(path), "w")
-        self.ledger = checksums.Ledger()
+        self.ledger = Ledger()
 
 
 def open_file(path, mode="r", kind=PlainFile):
@@ -120,7 +122,9 @@ def open_dataset(path, rows_only=False, verify=False):
 
 def seal_of(file):
     """Return the checksums of an open dataset, None if it is of a format that had none."""
-    found = checksums.Seal.read(file)
+    from .checksums import Seal  # readers for training need its library only if they verify
+
+    found = Seal.read(file)
     if found is None and schema.has_checksums(file):
         raise DamagedDatasetError(file.filename, "damaged: its checksums are missing")
     return found

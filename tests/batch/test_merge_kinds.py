@@ -4,6 +4,7 @@ import pytest
 import tables
 from helpers.made_dataset import write_dataset
 from helpers.reading import content
+from helpers.resealed import changed
 
 from image_extractor.batch import merge
 from image_extractor.errors import DatasetError
@@ -41,7 +42,7 @@ def test_observed_events_keep_time_and_kind(storage_mode, tmp_path):
 def test_files_without_the_attribute_are_simulated(tmp_path):
     write_dataset(tmp_path / "s.h5", **ONE_BIN)
     write_dataset(tmp_path / "t.h5", **ONE_BIN)
-    with tables.open_file(str(tmp_path / "s.h5"), "a") as file:
+    with changed(tmp_path / "s.h5") as file:
         del file.root._v_attrs.kind
     merge.build([tmp_path / "s.h5", tmp_path / "t.h5"], tmp_path / "both.h5", tmp_path)
     assert content(tmp_path / "both.h5")["/"][2]["kind"] == "simulated"

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tables
 from helpers.reading import dl1_events
+from helpers.resealed import changed
 from helpers.simtel_objects import edited
 
 from image_extractor.commands import read_data
@@ -71,7 +72,7 @@ def test_check_finds_what_the_runs_do_not_tell(run, tmp_path, convert, make_conf
         storage_mode=storage_mode, telescope_type_mode="LST", image_dtype="float32", image_scale_factor=2
     )
     output = convert(whole, config)
-    with tables.open_file(output, "a") as file:
+    with changed(output) as file:
         if storage_mode == "mapped":
             images = next(node for node in file.walk_nodes("/", "EArray") if node._v_name == "T2")
             image = images[1]

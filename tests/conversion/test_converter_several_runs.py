@@ -10,6 +10,7 @@ import tables
 from helpers.eventio_bytes import kind, objects_of
 from helpers.processes import called
 from helpers.reading import dl1_events, read_dataset
+from helpers.resealed import changed
 
 from image_extractor.dataset import ImageDataset
 from image_extractor.demo import write_demo_file
@@ -173,7 +174,7 @@ def test_a_cut_file_is_kept_if_that_is_wanted(two, config, convert, tmp_path, ca
 
 def test_a_run_that_does_not_tell_its_showers_warns(two, config, convert, caplog):
     output = convert(two[0], config)
-    with tables.open_file(output, "a") as file:
+    with changed(output) as file:
         file.root.Run_Table.modify_column(column=[-1], colname="uses_read")
     weights(output)
     assert "all showers of their headers are taken to have been read" in caplog.text

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tables
 from helpers.eventio_bytes import kind, objects_of, unpacked
+from helpers.resealed import changed
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -198,7 +199,7 @@ def test_no_shower_spans_numbered_outputs(runs, plain, convert, tmp_path):
 def test_without_reuse_events_go_by_themselves(runs, plain, convert, tmp_path, reuse):
     """Whatever their numbers are; runs of a header that does not say are such, too."""
     path = convert(f"{runs}/gamma_run[12]*", plain)
-    with tables.open_file(path, "a") as file:
+    with changed(path) as file:
         file.root.Run_Table.modify_column(column=np.array([reuse, 5]), colname="shower_reuse")
     ImageExtractor(tmp_path / "unused.h5", {}, "gh_class").split_data(path, FRACTIONS)
     found = events(path)
@@ -226,7 +227,7 @@ def halves(runs, plain, convert, tmp_path):
 
     def make(name, use, change=lambda rows: rows):
         path = shutil.copy(whole, tmp_path / name)
-        with tables.open_file(path, "a") as file:
+        with changed(path) as file:
             rows = file.root.E0.Events[:]
             rows = change(rows[rows["event_number"] % 2 == use])
             file.root.E0.Events.remove_rows()

@@ -15,7 +15,8 @@ from image_extractor import config
 from image_extractor.batch import merge
 from image_extractor.conversion import part_writer
 from image_extractor.conversion.array_layout import ArrayLayout
-from image_extractor.hdf5 import dataset_files, schema
+from image_extractor.hdf5 import schema
+from image_extractor.hdf5.replacing import replacing
 from image_extractor.hdf5.schema import COUNTED_TYPES, REASONS
 from image_extractor.mapping import images
 
@@ -114,7 +115,7 @@ def write_dataset(path, n_events=(12, 8), dictionary=False, seed=None, split=Non
     kind = schema.OBSERVED if observed else schema.SIMULATED
     for primary, number in zip((0, 101), n_events, strict=True):
         part_path = folder / f"{primary}.h5"
-        with dataset_files.open_file(part_path, "w") as file:
+        with replacing(part_path, sealed=True) as file:
             writer = part_writer.PartWriter(file, settings, array, kind=kind)
             made += _write_events(writer, settings, array, primary, number, dictionary, observed)
             counts = {"events_read": number + 5, f"dropped_{REASONS[0]}": 3, f"dropped_{REASONS[-1]}": 2}

@@ -73,14 +73,17 @@ def dl1_events(path, extractor="NeighborPeakWindowSum"):
 
 
 def content(path):
-    """Return everything that two runs with the same inputs, settings and seed must have in common."""
+    """Return everything that two runs with the same inputs, settings and seed must have in common.
+
+    The root's checksum is over its time and command line, too.
+    """
     found = {}
     with tables.open_file(str(path)) as file:
         for node in file.walk_nodes("/"):
             attributes = {
                 name: np.asarray(node._v_attrs[name]).tolist()
                 for name in node._v_attrs._f_list("user")
-                if name not in ("utc_time", "command_line")
+                if name not in ("utc_time", "command_line", "checksum")
             }
             data = node[:].tobytes() if isinstance(node, tables.Leaf) else b""
             kind = str(getattr(node, "dtype", "")), getattr(node, "shape", ())

@@ -11,10 +11,12 @@ ROUNDING = {"f4": 3e-7, "f8": 1e-12}
 
 
 def nodes(path):
-    """Return {path of a node: array}; columns of Run_Table that tell of the input's file are left out."""
+    """Return {path of a node: array}; columns of Run_Table that tell of the input's file are left out, and checksums."""
     found = {}
     with tables.open_file(path) as file:
         for node in file.walk_nodes("/", "Leaf"):
+            if node._v_pathname.startswith("/Checksums"):
+                continue
             rows = node[:]
             if node._v_name == "Run_Table":
                 rows = rows[[name for name in rows.dtype.names if name not in OF_FILES]]

@@ -7,6 +7,7 @@ import pytest
 import tables
 from helpers.made_dataset import write_dataset
 from helpers.processes import called, run_script
+from helpers.resealed import changed
 
 from image_extractor.viewing.dataset_check import check
 
@@ -270,7 +271,7 @@ DAMAGES = [
 def test_damage_is_named(sound, tmp_path, variant, damage, line):
     path = tmp_path / "damaged.h5"
     shutil.copy(sound / f"{variant}.h5", path)
-    with tables.open_file(str(path), "a") as file:
+    with changed(path) as file:
         damage(file)
     problems, *_ = check(path)
     assert any(line in problem for problem in problems), problems
@@ -280,7 +281,7 @@ def test_damage_is_named(sound, tmp_path, variant, damage, line):
 def test_blocks_make_no_difference(sound, tmp_path, monkeypatch):
     path = tmp_path / "damaged.h5"
     shutil.copy(sound / "mapped.h5", path)
-    with tables.open_file(str(path), "a") as file:
+    with changed(path) as file:
         for damage in (image_used_twice, row_twice, energy_elsewhere, primary_wrong):
             damage(file)
     whole = check(path)
@@ -296,7 +297,7 @@ def test_exit_codes(sound, tmp_path):
     assert "all is well: 50 events" in well.stdout
 
     shutil.copy(sound / "mapped.h5", tmp_path / "bad.h5")
-    with tables.open_file(str(tmp_path / "bad.h5"), "a") as file:
+    with changed(tmp_path / "bad.h5") as file:
         orphan_image(file)
     bad = run_script("read_data.py", tmp_path / "bad.h5", "--check")
     assert (bad.returncode, bad.stderr) == (1, "")

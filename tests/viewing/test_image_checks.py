@@ -4,7 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
-import tables
+from helpers import resealed
 from helpers.made_dataset import write_dataset
 from helpers.marks import quick_and_slow
 
@@ -56,7 +56,7 @@ def sound(tmp_path_factory):
 
 def changed(path, change):
     """Change the first image of telescope 1 in a dataset: a function of (charges, times, mask)."""
-    with tables.open_file(str(path), "a") as file:
+    with resealed.changed(path) as file:
         if "T1" in file.root.E0:
             image = file.root.E0.T1[0]
             change(*np.moveaxis(image, -1, 0))

@@ -5,9 +5,9 @@ import re
 
 import numpy as np
 import pytest
-import tables
 from helpers.made_dataset import write_dataset
 from helpers.processes import called
+from helpers.resealed import changed
 
 ONE_BIN = {"energy_bins_min": -1, "energy_bins_max": 1, "energy_bins_bin_size": 2}
 
@@ -45,7 +45,7 @@ def test_a_sound_dataset_passes_the_check(observed):
 
 @pytest.mark.parametrize(("column", "value"), [("mc_energy", 1.0), ("gamma_hadron_label", 0), ("fov_lon", 0.5)])
 def test_a_truth_is_found(observed, column, value):
-    with tables.open_file(str(observed), "a") as file:
+    with changed(observed) as file:
         file.root.E0.Events.modify_column(0, 1, column=np.array([value]), colname=column)
     ended = called("read_data", observed, "--check")
     assert ended.returncode == 1
@@ -62,7 +62,7 @@ def test_several_bins_without_energies_are_found(tmp_path):
 def test_a_dictionarys_bins_are_checked_as_ever(tmp_path):
     write_dataset(tmp_path / "o.h5", observed=True, dictionary=True)
     assert called("read_data", tmp_path / "o.h5", "--check").returncode == 0
-    with tables.open_file(str(tmp_path / "o.h5"), "a") as file:
+    with changed(tmp_path / "o.h5") as file:
         table = next(node for node in file.walk_nodes("/", "Table") if node._v_name == "Events" and node.nrows)
         table.modify_column(0, 1, column=np.array([1e4], "f4"), colname="reconstructed_energy")
     ended = called("read_data", tmp_path / "o.h5", "--check")

@@ -4,7 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
-import tables
+from helpers import resealed
 
 from image_extractor import ImageExtractor, demo
 from image_extractor.viewing.dataset_check import check
@@ -29,7 +29,7 @@ def sound(request, tmp_path_factory):
 def changed(path, target, change):
     """Copy a dataset and change parameters of its first image: change(values) of {name: number}."""
     shutil.copy(path, target)
-    with tables.open_file(str(target), "a") as file:
+    with resealed.changed(target) as file:
         events = file.root.E0.Events
         if "tel_map" in events.colnames:
             tel_id = next(tel_id for tel_id in file.root.Tel_Table.col("tel_id") if file.root.E0[f"P{tel_id}"].nrows)
@@ -78,7 +78,7 @@ def test_a_changed_parameter_is_named(sound, tmp_path, name, factor, message):
 
 def test_missing_parameters_are_named(sound, tmp_path):
     shutil.copy(sound, tmp_path / "less.h5")
-    with tables.open_file(str(tmp_path / "less.h5"), "a") as file:
+    with resealed.changed(tmp_path / "less.h5") as file:
         if "tel_map" not in file.root.E0.Events.colnames:
             pytest.skip("parameters are in the rows of Events")
         table = file.root.E0.P1
@@ -90,7 +90,7 @@ def test_missing_parameters_are_named(sound, tmp_path):
 
 def test_counts_of_images_that_do_not_add_up_are_named(sound, tmp_path):
     shutil.copy(sound, tmp_path / "counts.h5")
-    with tables.open_file(str(tmp_path / "counts.h5"), "a") as file:
+    with resealed.changed(tmp_path / "counts.h5") as file:
         row = file.root.Run_Table[:]
         row["images_cut_hillas_intensity"][0, 0] += 1
         file.root.Run_Table.modify_rows(0, 1, rows=row)
