@@ -9,8 +9,8 @@ import tables
 from helpers.processes import called
 from helpers.reading import read_dataset
 
-from image_extractor import config
-from image_extractor.batch import merge
+from image_extractor import DatasetError, config
+from image_extractor.batch import merge, outputs
 from image_extractor.dataset import ImageDataset
 from image_extractor.hdf5 import schema
 from image_extractor.viewing.dataset_check import check
@@ -133,3 +133,62 @@ def test_what_it_does_not_tell_of_pixels_and_pointings(old, tmp_path):
     assert "-1" not in report.stdout.partition("runs ")[2].partition("settings")[0]
     with tables.open_file(old) as file:
         assert np.isnan(file.root.Tel_Table.col("pointing")).all()
+
+
+# -- checksums, which older formats have not --------------------------------------------------------
+
+
+def test_a_reader_that_is_to_verify_refuses_it(old):
+    with pytest.raises(
+        DatasetError, match=r"old\.h5: of a format without checksums: `read_data\.py --upgrade .*` adds"
+    ):
+        ImageDataset(old, telescopes="LST", verify=True)
+
+
+def test_upgraded(old):
+    """A copy with checksums takes its place; nothing else changes."""
+    before = by_event(old)
+    done = called("read_data", old, "--upgrade")
+    assert (done.returncode, done.stdout) == (0, f"{old}: is of the present format now\n")
+    assert by_event(old) == before
+    assert check(old) == ([], 7, 16)
+    checked = called("read_data", old, "--check")
+    assert "without checksums" not in checked.stdout
+    again = called("read_data", old, "--upgrade")
+    assert (again.returncode, again.stdout) == (0, f"{old}: has checksums already, left as it is\n")
+    with ImageDataset(old, table=_table(old), telescopes="LST", verify=True) as data:
+        assert len(data[:]["image"]) > 0
+
+
+def _table(path):
+    return "Training" if "Training" in "".join(_tables(path)) else "Events"
+
+
+def test_what_can_be_looked_at_is_looked_at_before_it_is_copied(old, caplog):
+    merge.rewrite(old, seed=1)
+    said = "old.h5: of a format without checksums: 7 events and 16 images agree with their counts, but changed pixels"
+    assert [said in record.getMessage() for record in caplog.records].count(True) == 1
+    caplog.clear()
+    merge.rewrite(old, seed=2)
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("action", ["shuffle", "split", "append", "upgrade"])
+def test_what_does_not_agree_is_refused(action, old):
+    is_split = _table(old) == "Training"
+    if is_split and action == "split":
+        pytest.skip("is split")
+    with tables.open_file(old, "a") as file:
+        file.root.Run_Table.modify_column(0, 1, column=[100], colname="images")
+        settings = config.loads(str(file.root._v_attrs.config))
+    before = old.read_bytes()
+    fractions = {"Training": 0.5, "Validation": 0.5} if is_split else None
+    actions = {
+        "shuffle": lambda: merge.rewrite(old, seed=1),
+        "split": lambda: merge.rewrite(old, split={"Training": 1.0}),
+        "append": lambda: outputs.Target(old, None, None, fractions, overwrite=False).existing(settings),
+        "upgrade": lambda: merge.upgrade(old),
+    }
+    with pytest.raises(DatasetError, match=r"old\.h5: /Run_Table: run 4 \(gamma\): images is 100, the tables have"):
+        actions[action]()
+    assert old.read_bytes() == before
