@@ -241,13 +241,14 @@ class _Builder:
     def _copy(self, table):
         place = table._v_parent._v_pathname, table._v_name
         attributes = nodes.user_attributes(table)
-        copy = nodes.create_table(self._file, *place, table.dtype, table.filters, attributes)
+        copy = nodes.create_table(self._file, *place, table.dtype, table.filters, attributes, table.nrows)
         for rows in nodes.blocks(table):
             nodes.append(copy, rows)
 
     def _create_table(self, example, columns, rows):
         """Create a table like one of a source, with these rows, if any."""
-        table = self._empty_table(example, example._v_parent._v_pathname, example._v_name, columns)
+        n_rows = 0 if rows is None else len(rows)
+        table = self._empty_table(example, example._v_parent._v_pathname, example._v_name, columns, n_rows)
         if rows is not None:
             nodes.append(table, rows)
         return table

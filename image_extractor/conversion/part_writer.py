@@ -120,7 +120,8 @@ class PartWriter:
 
     def _write_table(self, where, name, columns, rows, attributes=None):
         attributes = schema.column_attributes(columns) | (attributes or {})
-        table = nodes.create_table(self._file, where, name, schema.dtype(columns), nodes.filters("none"), attributes)
+        kind = schema.dtype(columns), nodes.filters("none"), attributes
+        table = nodes.create_table(self._file, where, name, *kind, n_rows=len(rows))
         nodes.append(table, rows)
 
     def add(self, energy_bin, values, dl1, pointings=None, parameters=None, time=None):

@@ -232,7 +232,11 @@ class Seal:
 
     def write(self, file):
         """Add the checksums, and the hash of the content, to a file that is complete otherwise; see :meth:`read`."""
-        table = file.create_table(f"/{schema.CHECKSUMS}", NODES, obj=self._nodes, createparents=True)
+        place, chunk = (
+            (f"/{schema.CHECKSUMS}", NODES),
+            (len(self._nodes),),
+        )  # PyTables' own choice is a hundred times this
+        table = file.create_table(*place, obj=self._nodes, chunkshape=chunk, createparents=True)
         for name, value in schema.column_attributes(schema.node_checksum_columns(1)).items():
             table._v_attrs[name] = value
         file.create_array(f"/{schema.CHECKSUMS}", BLOCKS, obj=self._blocks)
