@@ -55,6 +55,13 @@ def put_in_place(finished, path):
     _sync_folder(path.parent)
 
 
+def make_folder(path):
+    """Make a folder, unless it is there, so that it lasts."""
+    if not path.is_dir():
+        path.mkdir(exist_ok=True)
+        _sync_folder(path.parent)
+
+
 def remove(path):
     """Remove a temporary file if it is there; one that can't be removed is no reason to fail."""
     with contextlib.suppress(OSError):

@@ -1,6 +1,7 @@
 """Datasets into one: parts to the output, with shuffle and split on the way; always a new file."""
 
 import logging
+import shutil
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,9 +132,14 @@ def _note_order(file, target, seed, n_sources):
 
 
 def adopt(finished, target, attributes):
-    """Make a dataset of the folder of parts, complete as it is, the output itself."""
-    replacing.change_attributes(finished, attributes, PART_ATTRIBUTES)
-    whole_files.put_in_place(finished, Path(target))
+    """Make a copy of a dataset of the folder of parts, complete as it is, the output.
+
+    A copy of its bytes: a part is never changed under its name, or a loss of power would leave one that looks finished.
+    """
+    target = Path(target)
+    with whole_files.whole(target, finished.parent) as temporary:
+        shutil.copyfile(finished, temporary)
+        replacing.change_attributes(temporary, attributes, PART_ATTRIBUTES)
 
 
 def _plan(paths, split, *seeds):

@@ -67,7 +67,7 @@ def hold_parts_folder(output):
     if parts.output.exists() and not _is_writable(parts.output):
         raise DatasetError(f"{output}: read-only: make it writable, or choose another name")
     try:
-        parts.folder.mkdir(exist_ok=True)
+        whole_files.make_folder(parts.folder)
         lock = _locked(parts.folder / "lock")
     except OSError as err:
         raise ConfigError(f"{output}: its folder is not writable: {err.strerror or err}") from err
@@ -122,7 +122,8 @@ def _claim(descriptor, path):
             raise DatasetError(_in_use(path, holder)) from err
         has_locks = False
     host, _, pid = holder.partition(" pid ")
-    if not holder or (host == socket.gethostname() and (has_locks or not _is_alive(pid))):
+    is_known = host and pid.isdigit()  # else nobody wrote there, or what was written is lost with the power
+    if not is_known or (host == socket.gethostname() and (has_locks or not _is_alive(pid))):
         return
     log.warning("%s: left by %s; waiting %d s for a sign of life", path, holder, SILENCE)
     touched, deadline = os.fstat(descriptor).st_mtime_ns, time.monotonic() + SILENCE

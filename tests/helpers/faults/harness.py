@@ -17,16 +17,20 @@ from helpers.reading import content
 
 HERE = Path(__file__).parent
 
-COUNT, FAIL_ONCE, FAIL_FROM, KILL = range(4)
+COUNT, FAIL_ONCE, FAIL_FROM, KILL, RECORD = range(5)
 
 
 @dataclass
 class Ended:
-    """How a run ended: its exit code (negative: the signal; None: it hung), what it said, the steps it took."""
+    """How a run ended: its exit code (negative: the signal; None: it hung), what it said, the steps it took.
+
+    The log is what was written of the steps; of a run with RECORD power_loss.operations reads it.
+    """
 
     code: int | None
     stderr: str
     steps: list = field(repr=False)
+    log: bytes = field(repr=False, default=b"")
 
     @property
     def errors(self):
@@ -81,8 +85,8 @@ class Server:
     def ended(self):
         """Wait for the end of the run."""
         code = self._answer()["code"]
-        stderr, steps = (self._paths[name].read_text() for name in ("stderr", "steps"))
-        return Ended(code, stderr, steps.splitlines())
+        log = self._paths["steps"].read_bytes()
+        return Ended(code, self._paths["stderr"].read_text(), log.decode(errors="replace").splitlines(), log)
 
     def _answer(self):
         line = self._process.stdout.readline()
