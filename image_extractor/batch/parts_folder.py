@@ -19,6 +19,9 @@ log = logging.getLogger(__name__)
 #: Seconds after which a run on another machine that gives no sign of life is taken for dead.
 SILENCE = 60.0
 
+#: Seconds after which what two runs write into one file has settled, on file systems without locks.
+SETTLING = 1.0
+
 
 class PartsFolder:
     """The folder of unfinished work of an output."""
@@ -67,7 +70,6 @@ def hold_parts_folder(output):
     if parts.output.exists() and not _is_writable(parts.output):
         raise DatasetError(f"{output}: read-only: make it writable, or choose another name")
     try:
-        whole_files.make_folder(parts.folder)
         lock = _locked(parts.folder / "lock")
     except OSError as err:
         raise ConfigError(f"{output}: its folder is not writable: {err.strerror or err}") from err
@@ -93,13 +95,16 @@ def _is_writable(path):
 def _locked(path):
     """Return the descriptor of the lock file, locked; the system unlocks it when this process ends."""
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        whole_files.make_folder(path.parent)
         try:
-            _claim(descriptor, path)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        except FileNotFoundError:  # the run that held it before has just removed the folder
+            continue
+        try:
+            has_locks = _claim(descriptor, path)
             # the run that held it before may have removed the file since it was opened here
             if path.exists() and path.stat().st_ino == os.fstat(descriptor).st_ino:
-                os.ftruncate(descriptor, 0)
-                os.pwrite(descriptor, f"{socket.gethostname()} pid {os.getpid()}\n".encode(), 0)
+                _sign(descriptor, path, has_locks)
                 return descriptor
         except BaseException:
             os.close(descriptor)
@@ -107,8 +112,20 @@ def _locked(path):
         os.close(descriptor)
 
 
+def _sign(descriptor, path, has_locks):
+    """Write into the lock file whose it is; without locks, raise DatasetError if another run does so at that time."""
+    name = f"{socket.gethostname()} pid {os.getpid()}\n".encode()
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, name, 0)
+    if not has_locks:
+        time.sleep(SETTLING)
+        found = path.read_bytes() if path.exists() else b""
+        if found != name:
+            raise DatasetError(_in_use(path, found.decode(errors="replace").strip()))
+
+
 def _claim(descriptor, path):
-    """Raise DatasetError if another run holds the lock file.
+    """Raise DatasetError if another run holds the lock file; return whether the file system has locks.
 
     Not every file system has locks, and on some they only hold on one machine. So a run also shows that it
     lives by touching the file; a holder on another machine is given time to do so.
@@ -124,14 +141,19 @@ def _claim(descriptor, path):
     host, _, pid = holder.partition(" pid ")
     is_known = host and pid.isdigit()  # else nobody wrote there, or what was written is lost with the power
     if not is_known or (host == socket.gethostname() and (has_locks or not _is_alive(pid))):
-        return
+        return has_locks
     log.warning("%s: left by %s; waiting %d s for a sign of life", path, holder, SILENCE)
     touched, deadline = os.fstat(descriptor).st_mtime_ns, time.monotonic() + SILENCE
     while time.monotonic() < deadline:
         time.sleep(min(1.0, SILENCE / 10))
-        with path.open("rb") as file:  # opened anew: network file systems then ask the server
-            if os.fstat(file.fileno()).st_mtime_ns != touched:
-                raise DatasetError(_in_use(path, holder))
+        try:
+            with path.open("rb") as file:  # opened anew: network file systems then ask the server
+                is_touched = os.fstat(file.fileno()).st_mtime_ns != touched
+        except FileNotFoundError:  # its run has come to its end
+            return has_locks
+        if is_touched:
+            raise DatasetError(_in_use(path, holder))
+    return has_locks
 
 
 def _in_use(path, holder):

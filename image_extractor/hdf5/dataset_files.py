@@ -17,6 +17,12 @@ from .pytables_patches import FileName, NoFileName, PatchedFile
 CHUNK_CACHE_BYTES = 1 << 18
 
 
+#: What PyTables raises, besides its own errors, where a file holds what it does not expect.
+_OF_DAMAGE = (
+    ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError, SystemError, AssertionError,
+)  # fmt: skip
+
+
 @contextlib.contextmanager
 def damage(path):
     """Raise whatever a damaged dataset makes PyTables raise on reading as one DatasetError that names the file."""
@@ -26,7 +32,7 @@ def damage(path):
         raise
     except MemoryError as err:
         raise DamagedDatasetError(path, "damaged: it asks for more memory than there is") from err
-    except (tables.HDF5ExtError, tables.NodeError, OSError, ValueError, TypeError, LookupError, AttributeError) as err:
+    except (tables.HDF5ExtError, tables.NodeError, OSError, *_OF_DAMAGE) as err:
         reason = one_line(err) if not isinstance(err, tables.HDF5ExtError) else "HDF5 can't read it"
         raise DamagedDatasetError(path, f"damaged, or not a whole image_extractor dataset: {reason}") from err
 

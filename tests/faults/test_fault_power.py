@@ -15,6 +15,7 @@ from helpers.faults.power_loss import Disk, operations, read_tree, write_tree
 from helpers.faults.tally import IS_LONG, LIMIT, Tally
 from helpers.reading import content
 
+from image_extractor import DatasetError
 from image_extractor.viewing.dataset_check import check
 
 #: States of a prefix that are made at random, besides the five that always are; prefixes that are tried.
@@ -103,7 +104,10 @@ class Scene:
             if hash_of(data) in self._clean:
                 continue
             write_tree(self.folder, {path: data})
-            problems, *_ = check(self.folder / path)
+            try:
+                problems, *_ = check(self.folder / path)
+            except DatasetError as err:
+                problems = [str(err)]
             if problems or content(self.folder / path) not in (self.old.get(path), self.new.get(path)):
                 return f"{path} is neither old nor new: {problems}"
             self._clean.add(hash_of(data))
