@@ -4,7 +4,6 @@ import contextlib
 import gc
 import os
 import pickle
-import random
 import socket
 import subprocess
 import sys
@@ -13,7 +12,7 @@ import time
 import numpy as np
 import pytest
 import tables
-from helpers.faults.tally import Tally, chosen
+from helpers.faults.tally import Tally, chosen, seeded
 from helpers.reading import content
 from helpers.resealed import changed
 
@@ -40,7 +39,7 @@ def dataset(server, small_runs, config, tmp_path):
 def test_truncated_output(server, small_runs, config, dataset, record_property):
     data = dataset.read_bytes()
     tally = Tally(record_property, "appending to a truncated dataset")
-    dice = random.Random(3)
+    dice = seeded(3)
     for size in chosen([dice.randrange(len(data)) for _ in range(100)], 5):
         dataset.write_bytes(data[:size])
         ended = server.run([small_runs[1], dataset, config], dataset.parent)
@@ -57,7 +56,7 @@ def test_damaged_output(server, small_runs, config, dataset, record_property):
     assert server.run([small_runs[1], dataset, config], dataset.parent).code == 0
     new = content(dataset)
     tally = Tally(record_property, "appending to a dataset with a block of zeros")
-    dice = random.Random(4)
+    dice = seeded(4)
     for place in chosen([dice.randrange(len(data)) for _ in range(100)], 5):
         damaged = data[:place] + bytes(512) + data[place + 512 :]
         dataset.write_bytes(damaged)

@@ -2,13 +2,12 @@
 
 import os
 import pickle
-import random
 import resource
 import struct
 
 import numpy as np
 import pytest
-from helpers.faults.tally import Tally, chosen
+from helpers.faults.tally import Tally, chosen, seeded
 
 from image_extractor import config
 from image_extractor.cuts import dictionary
@@ -101,7 +100,7 @@ def test_truncated_pickles(protocol, tmp_path, record_property):
     data = pickle.dumps(entries, protocol)
     (tmp_path / "whole.pkl").write_bytes(data)
     assert dictionary.load(tmp_path / "whole.pkl") == entries
-    tally, dice = Tally(record_property, f"truncated pickles, protocol {protocol}"), random.Random(protocol)
+    tally, dice = Tally(record_property, f"truncated pickles, protocol {protocol}"), seeded(protocol)
     for size in chosen([dice.randrange(len(data)) for _ in range(50)], 2):
         path = tmp_path / "cut.pkl"
         path.write_bytes(data[:size])

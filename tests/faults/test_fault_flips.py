@@ -7,7 +7,6 @@ attributes and rows, and all samples of the reader for training, are compared.
 import itertools
 import os
 import pickle
-import random
 import resource
 import select
 import signal
@@ -16,7 +15,7 @@ import warnings
 import numpy as np
 import pytest
 import tables
-from helpers.faults.tally import Tally, chosen
+from helpers.faults.tally import Tally, chosen, seeded
 
 from image_extractor import DatasetError, ImageExtractor
 from image_extractor.batch import merge
@@ -126,7 +125,7 @@ def campaign(tally, cases, paths, damage, judge, seed):
     """Damage one file after the other, judge each, and put it right again."""
     whole = [path.read_bytes() for path in paths]
     for case in cases:
-        dice, number = random.Random(f"{seed} {case}"), case % len(paths)
+        dice, number = seeded(f"{seed} {case}"), case % len(paths)
         damaged, where = damage(whole[number], dice)
         paths[number].write_bytes(damaged)
         how, why = in_a_fork(judge, number)

@@ -2,13 +2,12 @@
 
 import gzip
 import os
-import random
 import shutil
 
 import numpy as np
 import pytest
 import zstandard
-from helpers.faults.tally import IS_LONG, Tally, chosen
+from helpers.faults.tally import IS_LONG, Tally, chosen, seeded
 from helpers.marks import quick_and_slow
 from helpers.reading import content, dl1_events, read_dataset
 from helpers.real_files import REAL_FILES, real_file
@@ -41,7 +40,7 @@ def has_checksum(data):
 
 def damages(data, kind):
     """Yield (place, damaged bytes), the same ones every time."""
-    dice = random.Random(f"{len(data)} {kind}")
+    dice = seeded(f"{len(data)} {kind}")
     for _ in range(DAMAGES[kind]):
         place = dice.randrange(len(data))
         if kind == "cut":
@@ -188,7 +187,7 @@ def test_wrong_numbers_within_eventio(server, small_runs, config, tmp_path, reco
     while offset < len(data):
         starts.append(offset)
         offset += 16 + (int.from_bytes(data[offset + 12 : offset + 16], "little") & 0x3FFFFFFF)
-    dice = random.Random(7)
+    dice = seeded(7)
     bench = Bench(server, tmp_path / "in", config)
     bench.sound(data, "demo.simtel")
     tally = Tally(record_property, "wrong numbers in EventIO headers")

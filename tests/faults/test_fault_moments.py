@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from helpers.faults.harness import Ended
-from helpers.faults.tally import Tally, chosen
+from helpers.faults.tally import Tally, chosen, seeded
 from helpers.marks import quick_and_slow
 from helpers.reading import content
 
@@ -138,7 +137,7 @@ def undisturbed(way, arguments):
 
 def cases(goals, n, quick, seed):
     """Return (goal, moment from 0 to 1), in turn afresh and appending."""
-    dice = random.Random(seed)
+    dice = seeded(seed)
     return chosen([(goals[i % 2], dice.random()) for i in range(n)], quick)
 
 
@@ -287,7 +286,7 @@ VICTIMS = {
 @pytest.mark.parametrize("victim", quick_and_slow(VICTIMS, "a worker"))
 def test_workers_that_are_killed(victim, server, goals, record_property):
     """As the system does when memory runs out: the run goes on and completes."""
-    way, victims, dice = Forked(server), VICTIMS[victim], random.Random(victim)
+    way, victims, dice = Forked(server), VICTIMS[victim], seeded(victim)
     # outputs of one input each are merged by workers
     options = ("--files_per_output", 1) if victim == "a worker that merges" else ()
     both = goals(way, "--shuffle", "--split", *options)

@@ -12,7 +12,7 @@ import shutil
 import pytest
 from helpers.faults.harness import RECORD
 from helpers.faults.power_loss import Disk, operations, read_tree, write_tree
-from helpers.faults.tally import IS_LONG, LIMIT, Tally
+from helpers.faults.tally import IS_LONG, LIMIT, SEED, Tally
 from helpers.reading import content
 
 from image_extractor import DatasetError
@@ -20,8 +20,6 @@ from image_extractor.viewing.dataset_check import check
 
 #: States of a prefix that are made at random, besides the five that always are; prefixes that are tried.
 N_RANDOM, N_PREFIXES = (40, None) if IS_LONG else (6, 4)
-
-SEED = 20
 
 #: What is run: the inputs by number of the first command, if any, of the second, which is recorded, and its options.
 SCENARIOS = {

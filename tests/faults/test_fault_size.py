@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tables
-from helpers.faults.tally import IS_LONG
+from helpers.faults.tally import IS_LONG, LIMIT
 from helpers.marks import quick_and_slow
 
 from image_extractor.batch import merge
@@ -27,7 +27,7 @@ def test_hundreds_of_telescopes(storage_mode, many_telescopes, make_config, tmp_
         assert n_images.sum() == file.root.Run_Table[0]["images"] > 0
 
 
-@pytest.mark.skipif(not IS_LONG, reason="in the long part only")
+@pytest.mark.skipif(not IS_LONG or LIMIT, reason="in the whole of the long part only")
 def test_more_than_2_to_31_bytes(tmp_path):
     """Rows are in place after the merge, beyond every 32-bit offset."""
     dtype = np.dtype([("event_number", "<i8"), ("filler", "<u1", (1 << 20,))])
