@@ -6,8 +6,8 @@
         for batch in dataset.batches(64, shuffle=True, seed=1, epoch=0):
             batch["image"], batch["log10_energy"]
 
-Needs NumPy and PyTables only. Processes may share a dataset (forked or spawned), threads may not: PyTables
-is not made for them.
+Needs NumPy and PyTables only, and xxhash to verify. Processes may share a dataset (forked or spawned), threads may
+not: PyTables is not made for them.
 """
 
 import copy
