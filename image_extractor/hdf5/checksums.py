@@ -8,6 +8,7 @@ They are XXH3 of 64 bits (https://xxhash.com), made to find accidents, not forge
 readers their memory maps, and zlib's CRC-32 takes fifteen times as long.
 """
 
+import array
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,7 +57,7 @@ class RowSums:
 
     def __init__(self, node):
         self.n_rows, self._block, self._seed = 0, block_rows(node), _row_type(node)
-        self._sums, self._begun = [], None
+        self._sums, self._begun = array.array("Q"), None  # 8 bytes an image, of which there may be millions
 
     def add(self, rows):
         """Take rows: a contiguous array of the node's dtype."""
@@ -78,7 +79,8 @@ class RowSums:
 
     def sums(self):
         """Return the checksums, uint64 array (n_blocks,)."""
-        return np.array(self._sums + ([self._begun.intdigest()] if self._begun else []), np.uint64)
+        begun = [self._begun.intdigest()] if self._begun else []
+        return np.concatenate([np.array(self._sums, np.uint64), np.array(begun, np.uint64)])
 
 
 class Ledger:
@@ -232,14 +234,11 @@ class Seal:
 
     def write(self, file):
         """Add the checksums, and the hash of the content, to a file that is complete otherwise; see :meth:`read`."""
-        place, chunk = (
-            (f"/{schema.CHECKSUMS}", NODES),
-            (len(self._nodes),),
-        )  # PyTables' own choice is a hundred times this
-        table = file.create_table(*place, obj=self._nodes, chunkshape=chunk, createparents=True)
+        where, chunk = f"/{schema.CHECKSUMS}", (len(self._nodes),)  # PyTables would choose a hundred times this
+        table = file.create_table(where, NODES, obj=self._nodes, chunkshape=chunk, createparents=True)
         for name, value in schema.column_attributes(schema.node_checksum_columns(1)).items():
             table._v_attrs[name] = value
-        file.create_array(f"/{schema.CHECKSUMS}", BLOCKS, obj=self._blocks)
+        file.create_array(where, BLOCKS, obj=self._blocks)
         table.flush()
         self.sign(file)
 
@@ -265,6 +264,8 @@ class Seal:
         """Raise DamagedDatasetError unless a file is in all its parts what it was when it was written."""
         if sealed:
             self.check_root(file)
+            if str(getattr(file.root._v_attrs, content_hash.ATTRIBUTE, "")) != self.content_hash(file):
+                raise DamagedDatasetError(file.filename, f"damaged: {content_hash.ATTRIBUTE} is another's")
         self.check_nodes(file)
         for node in _nodes(file):
             if isinstance(node, tables.Leaf):
