@@ -11,6 +11,7 @@ import resource
 import select
 import signal
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ VARIANTS = list(itertools.product(("mapped", "all"), ("gh_class", "energy_recon"
 N_FLIPS, N_BLOCKS, N_PARTS = 10_000, 1_000, 2_000
 BLOCK = 512
 
-#: Bytes of memory and seconds that a reader of a damaged file may take.
+#: Bytes of memory, beside what the tests hold, and seconds that a reader of a damaged file may take.
 MEMORY, SECONDS = 4 << 30, 60
 
 
@@ -100,7 +101,8 @@ def in_a_fork(function, *arguments):
     if child == 0:
         os.close(reading)
         try:
-            resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+            limit = MEMORY + int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+            resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
             answer = function(*arguments)
         except DatasetError:
