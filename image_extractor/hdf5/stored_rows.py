@@ -1,4 +1,4 @@
-"""Rows of HDF5 tables and arrays as NumPy arrays: memory-mapped where they lie uncompressed, else read in blocks."""
+"""Rows of HDF5 tables and arrays as NumPy arrays: mapped, unpacked chunk by chunk, or read by PyTables in blocks."""
 
 import itertools
 import os
@@ -8,18 +8,24 @@ import numpy as np
 
 from ..errors import DatasetError, one_line
 from . import content_hash, dataset_files, nodes
+from .chunk_places import chunk_places
+from .packed_rows import PackedRows, can_unpack
 
 #: Bytes that are read from a compressed table or array at once.
 BLOCK_BYTES = 8 << 20
 
-#: HDF5 looks through the whole index to tell where one chunk lies, so many small ones are not looked up.
-MAX_CHUNKS = 2000
+#: Uncompressed chunks that are mapped: more of them are small, and cheaper to copy than to keep as arrays.
+MAX_MAPPED = 2000
+
+
+#: What has happened to a file that is not the one that was opened.
+CHANGED = "has changed since this dataset was opened: open it anew"
 
 
 class OpenFiles:
     """Dataset files, opened at first use and anew in every process.
 
-    A file must be the one that it was when the samples were looked up: its identity is checked.
+    A file must be the one that it was when the samples were looked up: its identity is checked whenever it is read.
 
     Parameters
     ----------
@@ -52,6 +58,8 @@ class OpenFiles:
         key = path, node_path
         if key not in self._rows:
             self._rows[key] = self._make(path, self._file(path).get_node(node_path))
+        elif _identity_of(os.fstat(self._files[path].fileno())) != self._identity[path]:
+            raise DatasetError(f"{path}: {CHANGED}")
         return self._rows[key]
 
     def content_sha256(self, path):
@@ -67,18 +75,21 @@ class OpenFiles:
     def _file(self, path):
         if path not in self._files:
             if _identity(path) != self._identity[path]:
-                raise DatasetError(f"{path}: has changed since this dataset was opened: open it anew")
+                raise DatasetError(f"{path}: {CHANGED}")
             self._files[path] = open_to_read(path, self.verify)
         return self._files[path]
 
     def _make(self, path, node):
         sums = node._v_file.seal.sums(node) if self.verify else None
-        chunks = chunk_offsets(node)
-        if chunks is None or (sums and len(chunks) > 1 and node.chunkshape[0] % sums.block):
+        with dataset_files.damage(path):
+            places = chunk_places(node) if can_unpack(node) and _is_native(node) else None
+        if places is None or (sums and len(places) > 1 and node.chunkshape[0] % sums.block):
             return StoredRows(node, sums)
+        if node.filters.complevel or len(places) > MAX_MAPPED:
+            return StoredRows(node, sums, PackedRows(node, row_dtype(node), places, sums))
         if path not in self._maps:
             self._maps[path] = np.memmap(path, mode="r")
-        return MappedRows(node, self._maps[path], chunks, sums)
+        return MappedRows(node, self._maps[path], places["offset"].tolist(), sums)
 
     def close(self):
         """Close what is open; it opens again when it is needed."""
@@ -107,6 +118,10 @@ def _identity(path):
         status = os.stat(path)  # noqa: PTH116, strings and paths alike
     except OSError as err:
         raise DatasetError(f"{path}: {(err.strerror or one_line(err)).lower()}") from err
+    return _identity_of(status)
+
+
+def _identity_of(status):
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
@@ -122,18 +137,8 @@ def row_dtype(node):
     return node.dtype if hasattr(node, "colnames") else np.dtype((node.dtype, node.shape[1:]))
 
 
-def chunk_offsets(node):
-    """Return where in the file each chunk of rows of a table or array begins, None where they can't be mapped."""
-    n_rows, per_chunk = node.shape[0], node.chunkshape[0] if node.chunkshape else 0
-    n_chunks = -(-n_rows // per_chunk) if per_chunk else 0
-    contiguous_rows = tuple(node.chunkshape or ())[1:] == tuple(node.shape)[1:]
-    if node.filters.complevel or node.filters.fletcher32 or not 0 < n_chunks <= MAX_CHUNKS or not contiguous_rows:
-        return None
-    if node.byteorder not in ("little", "irrelevant") or not np.little_endian or not hasattr(node, "chunk_info"):
-        return None
-    rest = (0,) * (len(node.shape) - 1)
-    offsets = [node.chunk_info((first, *rest)).offset for first in range(0, n_rows, per_chunk)]
-    return None if None in offsets else offsets
+def _is_native(node):
+    return np.little_endian and node.byteorder in ("little", "irrelevant")
 
 
 class MappedRows:
@@ -156,19 +161,19 @@ class MappedRows:
         ]
 
     def blocks(self, rows):
-        """Yield (positions, block, first) that together hold given rows, nothing else being promised of a block.
+        """Yield (positions, block, places) that together hold given rows, nothing else being promised of a block.
 
         rows : int array, ascending; duplicates are allowed
-        positions : slice of `rows`; block : array whose row 0 is row `first`
+        positions : slice of `rows`; places : int array, ascending, where in the block (an array) these rows are
         """
         if self._sums:
             self._check(rows)
         if len(self._chunks) == 1:
-            yield slice(0, len(rows)), self._chunks[0], 0
+            yield slice(0, len(rows)), self._chunks[0], rows
             return
         for part in stretches(rows // self._per_chunk):
             chunk = int(rows[part.start]) // self._per_chunk
-            yield part, self._chunks[chunk], chunk * self._per_chunk
+            yield part, self._chunks[chunk], rows[part] - chunk * self._per_chunk
 
     def _check(self, rows):
         """Hold the blocks of some rows against their checksums."""
@@ -195,9 +200,10 @@ def _step(dtype, sums):
 
 
 class StoredRows:
-    """Rows that PyTables reads (and decompresses), as :class:`MappedRows`."""
+    """Rows that PyTables reads (and decompresses), as :class:`MappedRows`; by their numbers PackedRows, if it can."""
 
-    def __init__(self, node, sums=None):
+    def __init__(self, node, sums=None, packed=None):
+        self._packed = packed
         self._node, self.n_rows, self.dtype = node, node.shape[0], row_dtype(node)
         self._path, self._sums = node._v_file.filename, sums
         self._per_chunk = node.chunkshape[0] if node.chunkshape else 1
@@ -205,6 +211,9 @@ class StoredRows:
 
     def blocks(self, rows):
         """As :meth:`MappedRows.blocks`: rows of the same or of neighbouring chunks are read together."""
+        return self._packed.blocks(rows) if self._packed else self._read_blocks(rows)
+
+    def _read_blocks(self, rows):
         chunks = rows // self._per_chunk
         for part in stretches(np.cumsum(np.diff(chunks, prepend=chunks[:1]) > 1)):
             start = part.start
@@ -212,7 +221,7 @@ class StoredRows:
                 first = int(rows[start])
                 stop = start + int(np.searchsorted(rows[start : part.stop], first + self._step))
                 first, end = self._whole_blocks(first, int(rows[stop - 1]) + 1)
-                yield slice(start, stop), self._read(first, end), first
+                yield slice(start, stop), self._read(first, end), rows[start:stop] - first
                 start = stop
 
     def _whole_blocks(self, first, stop):

@@ -261,15 +261,15 @@ class SourceImages:
 
     def _fill_from_array(self, images: NDArray[Any], positions: Integers, tel: int, rows: Integers) -> None:
         array = self._files.rows(self._source.path, self._source.image_path(self._source.tel_ids[tel]))
-        for part, block, first in array.blocks(rows):
-            self._conversion.place(images, positions[part], self._conversion.view(block), rows[part] - first)
+        for part, block, places in array.blocks(rows):
+            self._conversion.place(images, positions[part], self._conversion.view(block), places)
 
     def _fill_from_table(self, images: NDArray[Any], positions: Integers, tels: Integers, rows: Integers) -> None:
         table = self._files.rows(self._source.path, self._source.table_path)
         names = [schema.image_name(tel_id) for tel_id in self._source.tel_ids]
-        for part, block, first in table.blocks(rows):
+        for part, block, places in table.blocks(rows):
             here = tels[part]
             for tel in np.unique(here).tolist():
                 chosen = here == tel
                 column = self._conversion.view(block[names[tel]])
-                self._conversion.place(images, positions[part][chosen], column, rows[part][chosen] - first)
+                self._conversion.place(images, positions[part][chosen], column, places[chosen])
