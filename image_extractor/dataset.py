@@ -12,9 +12,8 @@ not: PyTables is not made for them.
 
 import copy
 import glob
-import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -270,8 +269,10 @@ class ImageDataset:
         drop_last: bool = False,
         block: int = BLOCK,
         buffer: int = BUFFER,
-        shard: tuple[int, int] = (0, 1),
-    ) -> Iterator[Batch]:
+        rank: int = 0,
+        world_size: int = 1,
+        worker: tuple[int, int] = (0, 1),
+    ) -> epochs.EpochBatches:
         """Return an iterator of the batches of an epoch, every sample once.
 
         Parameters
@@ -283,32 +284,37 @@ class ImageDataset:
         seed, epoch : int
             The same order for the same two.
         drop_last : bool
-            Leave out a last batch that is smaller.
+            Leave out a last batch that is smaller, and batches that not all ranks would have.
         block, buffer : int
             Samples of a block and of the buffer.
-        shard : (int, int)
-            (k, n): every n-th batch (with 'blocks': buffer) from the k-th on, for the k-th of n workers.
+        rank, world_size : int
+            Of this process among those that train together: they take turns, batch by batch.
+        worker : (int, int)
+            (k, n): of the batches of this rank every n-th from the k-th on, for the k-th of n workers.
 
         Returns
         -------
-        iterator of dict
-            Batches as the notes of the class say.
+        EpochBatches
+            An iterator of batches as the notes of the class say. Its ``state_dict()`` tells where it is, and
+            ``load_state_dict(state)`` goes on there: in another program, with other ranks, or another batch size.
+
+        Notes
+        -----
+        The order of samples depends on the dataset, seed and epoch alone (and on `block` and `buffer`), not on
+        how many share it out.
         """
         if shuffle not in (False, True, "random", "blocks"):
             raise ValueError(f"shuffle = {shuffle!r}: must be True, False, 'random' or 'blocks'")
         for name, value in (("batch_size", batch_size), ("block", block), ("buffer", buffer)):
             if value < 1:
                 raise ValueError(f"{name} = {value}: must be at least 1")
-        number, n_shards = shard
-        if shuffle == "blocks":
-            windows = sample_order.windows(len(self), block, buffer, seed, epoch)
-            mine = itertools.islice(windows, number, None, n_shards)
-            found = epochs.buffered(self._reader, mine, batch_size, drop_last)
-        else:
-            order = sample_order.random_order(len(self), seed, epoch) if shuffle else np.arange(len(self))
-            orders = sample_order.batches(order, batch_size, drop_last)
-            found = epochs.batches(self._reader, itertools.islice(orders, number, None, n_shards))
-        return found if self.transform is None else map(self.transform, found)
+        for name, (number, n) in (("rank", (rank, world_size)), ("worker", worker)):
+            if not 0 <= number < n:
+                raise ValueError(f"{name} = {number} of {n}: must be from 0 to {n - 1}")
+        kind = shuffle if isinstance(shuffle, str) else ("random" if shuffle else "no")
+        order = sample_order.Order(len(self), kind, seed, epoch, block, buffer)
+        share = sample_order.Share(batch_size, drop_last, rank, world_size, *worker)
+        return epochs.EpochBatches(self._reader, order, share, self.transform)
 
     # -- parts of it -----------------------------------------------------------------------------------
 

@@ -1,57 +1,147 @@
-"""The batches of an epoch: in which order samples are read, and how far ahead."""
+"""The batches of an epoch: how they are read, how far ahead, and where one goes on after an interruption."""
 
+import dataclasses
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
-from .sample_reader import SampleReader, Values
+from .sample_order import Order, Share
+from .sample_reader import SampleReader
 from .sample_types import Batch, Integers
 
-#: Batches whose columns are computed at once: for one batch that takes as long as its images.
-AHEAD = 16
+#: A state: numbers and texts, so that it goes into any checkpoint.
+State = dict[str, Any]
 
 
-def batches(reader: SampleReader, orders: Iterator[Integers]) -> Iterator[Batch]:
-    """Yield batches of samples.
+class EpochBatches(Iterator[Batch]):
+    """Iterates over the batches of an epoch that a process gets; it can tell where it is, and go on from there.
 
+    Parameters
+    ----------
     reader : SampleReader
-    orders : iterator of int array, the samples of each batch
+    order : Order
+    share : Share
+    transform : callable, optional
+        Called with each batch, returns a batch.
     """
-    while group := list(itertools.islice(orders, AHEAD)):
-        columns, first = reader.columns(np.concatenate(group)), 0
-        for numbers in group:
-            here = {name: values[first : first + len(numbers)] for name, values in columns.items()}
-            first += len(numbers)
-            yield reader.batch(numbers, here)
 
+    def __init__(
+        self, reader: SampleReader, order: Order, share: Share, transform: Callable[[Batch], Batch] | None = None
+    ) -> None:
+        self._reader, self._order, self._share, self._transform = reader, order, share, transform
+        self._start, self._taken = 0, 0
+        self._found: Iterator[Batch] | None = None
 
-def buffered(reader: SampleReader, windows: Iterator[Integers], size: int, drop_last: bool) -> Iterator[Batch]:
-    """Yield batches of windows that are read as a whole, in file order; what is left goes to the next one.
+    def __next__(self) -> Batch:
+        if self._found is None:
+            self._found = self._read()
+        batch = next(self._found)
+        self._taken += 1
+        return batch if self._transform is None else self._transform(batch)
 
-    reader : SampleReader
-    windows : iterator of int array, samples in the order in which they shall come
-    """
-    left: Integers = np.empty(0, np.int64)
-    whole, values = reader.stored()  # takes less memory than what it stands for
-    for window in windows:
-        numbers = np.concatenate([left, window])
-        full = len(numbers) // size * size
-        yield from _cut(whole or reader, values, numbers[:full], size)
-        left = numbers[full:]
-    if len(left) and not drop_last:
-        yield from _cut(whole or reader, values, left, size)
+    def state_dict(self, n_batches: int | None = None) -> State:
+        """Return where the epoch is, to go on from by :meth:`load_state_dict`, with other ranks and batches, too.
 
+        Parameters
+        ----------
+        n_batches : int, optional
+            Batches that each rank has seen since the epoch, or what was left of it, began; default: those given here.
 
-def _cut(reader: SampleReader, values: Values | None, numbers: Integers, size: int) -> Iterator[Batch]:
-    if not len(numbers):
-        return
-    order = np.argsort(numbers)
-    held = reader.batch(numbers[order])
-    place = np.empty_like(order)
-    place[order] = np.arange(len(order))
-    for first in range(0, len(numbers), size):
-        batch = {name: array[place[first : first + size]] for name, array in held.items()}
-        if values:
-            batch["image"] = values(batch["image"])
-        yield batch
+        Returns
+        -------
+        dict
+            Of numbers and texts: it goes into any checkpoint.
+        """
+        share = self._share
+        return {
+            "version": 1,
+            **self._order.facts(),
+            "which": self._reader.index.fingerprint(),
+            "epoch": self._order.epoch,
+            "start": self._start,
+            "batches": self._taken if n_batches is None else n_batches,
+            **{name: getattr(share, name) for name in ("batch_size", "world_size", "n_workers")},
+        }
+
+    def n_seen(self) -> int:
+        """Return how many samples of the epoch all ranks have seen, if each had as many batches as this one."""
+        share = self._share
+        seen = self._start + self._taken * share.world_size * share.n_workers * share.batch_size
+        return min(seen, self._order.n_samples)
+
+    def start_at(self, n_samples: int) -> None:
+        """Share out what comes behind the first samples of the epoch."""
+        self._start, self._taken, self._found = min(n_samples, self._order.n_samples), 0, None
+
+    def load_state_dict(self, state: State) -> None:
+        """Go on where a state was taken.
+
+        All ranks are taken to have seen as many batches as the one of the state (a state of rank 0 is safe: no rank
+        has seen more), and share out what is left.
+
+        Raises
+        ------
+        ValueError
+            If the state is of other samples, or of another order.
+        """
+        mine = self.state_dict()
+        for name in ("version", *self._order.facts(), "which"):
+            if state.get(name) != mine[name]:
+                raise ValueError(f"this state has {name} = {state.get(name)}, these batches {mine[name]}")
+        start, taken = int(state["start"]), int(state["batches"])
+        if state["n_workers"] == 1:
+            self.start_at(start + taken * int(state["world_size"]) * int(state["batch_size"]))
+        elif all(state[name] == mine[name] for name in ("batch_size", "world_size", "n_workers")):
+            self._start, self._taken = start, taken  # no worker knows how far others are
+        else:
+            raise ValueError(
+                f"this state is of one of {state['n_workers']} workers: ranks and batches must be as before"
+            )
+        self._order, self._found = dataclasses.replace(self._order, epoch=int(state["epoch"])), None
+
+    # -- reading ---------------------------------------------------------------------------------------
+
+    def _groups(self) -> Iterator[list[Integers]]:
+        """Yield groups of batches, without those that were taken."""
+        left = self._taken
+        for group in self._share.groups(self._order, self._start):
+            if len(group) > left:
+                yield group[left:]
+            left = max(left - len(group), 0)
+
+    def _read(self) -> Iterator[Batch]:
+        read = self._read_whole if self._order.shuffle == "blocks" else self._read_one_by_one
+        return itertools.chain.from_iterable(map(read(), self._groups()))
+
+    def _read_one_by_one(self) -> Callable[[list[Integers]], Iterator[Batch]]:
+        """Return a function that reads a group, its columns at once: for one batch they take as long as its images."""
+
+        def batches(group: list[Integers]) -> Iterator[Batch]:
+            columns, first = self._reader.columns(np.concatenate(group)), 0
+            for numbers in group:
+                here = {name: values[first : first + len(numbers)] for name, values in columns.items()}
+                first += len(numbers)
+                yield self._reader.batch(numbers, here)
+
+        return batches
+
+    def _read_whole(self) -> Callable[[list[Integers]], Iterator[Batch]]:
+        """Return a function that reads a group as a whole, in file order."""
+        whole, values = self._reader.stored()  # takes less memory than what it stands for
+        reader = whole or self._reader
+
+        def batches(group: list[Integers]) -> Iterator[Batch]:
+            numbers = np.concatenate(group)
+            order = np.argsort(numbers)
+            held = reader.batch(numbers[order])
+            place = np.empty_like(order)
+            place[order] = np.arange(len(order))
+            first = 0
+            for part in group:
+                batch = {name: array[place[first : first + len(part)]] for name, array in held.items()}
+                first += len(part)
+                yield batch | {"image": values(batch["image"])} if values else batch
+
+        return batches

@@ -1,7 +1,8 @@
 """Which samples a dataset has: events and images of chosen tables, telescopes and energy bins, by row numbers."""
 
+import zlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -113,11 +114,22 @@ class SampleIndex:
     event: Integers
     tel: Integers
     row: Integers
+    _fingerprint: int | None = field(default=None, init=False)
 
     @property
     def is_observed(self) -> bool:
         """Whether the events were observed; else they were simulated."""
         return self.sources[0].kind == schema.OBSERVED
+
+    def fingerprint(self) -> int:
+        """Return a number that tells other samples, or another order of them, from these: a CRC-32."""
+        if self._fingerprint is None:
+            identity = [self.events[name][self.event] for name in ("run_number", "event_number")]
+            found = 0
+            for values in (self.source, self.event, self.tel, self.row, *identity):
+                found = zlib.crc32(np.ascontiguousarray(values, np.int64).data, found)
+            self._fingerprint = found
+        return self._fingerprint
 
     def select(self, numbers: Integers) -> "SampleIndex":
         """Return an index of some of the samples."""

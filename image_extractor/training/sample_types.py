@@ -16,6 +16,22 @@ Records = NDArray[np.void]
 Batch = dict[str, NDArray[Any]]
 
 
+class Batches(Protocol):
+    """The batches of an epoch, as frameworks ask for them."""
+
+    def __iter__(self) -> Iterator[Batch]: ...
+
+    def __next__(self) -> Batch: ...
+
+    def state_dict(self, n_batches: int | None = None) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+    def n_seen(self) -> int: ...
+
+    def start_at(self, n_samples: int) -> None: ...
+
+
 class Samples(Protocol):
     """What frameworks ask of an ImageDataset."""
 
@@ -23,5 +39,5 @@ class Samples(Protocol):
 
     def __getitem__(self, key: Any) -> Batch: ...
 
-    def batches(self, *args: Any, **options: Any) -> Iterator[Batch]:
+    def batches(self, *args: Any, **options: Any) -> Batches:
         """Return the batches of an epoch."""

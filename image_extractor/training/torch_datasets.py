@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 from torch.utils.data._utils.collate import default_collate_fn_map
 
-from .sample_types import Batch, Samples
+from .sample_types import Batch, Batches, Samples
 
 
 class WholeBatch(dict[str, torch.Tensor]):
@@ -30,7 +30,7 @@ def to_tensors(batch: Batch) -> dict[str, torch.Tensor]:
     return tensors | {"image": image.movedim(-1, -3)}
 
 
-class TorchSamples(Dataset):
+class TorchSamples(Dataset[dict[str, torch.Tensor]]):
     """A map-style dataset: DataLoader with any sampler, number of workers and the default collate function.
 
     Each batch is read as one. A collate function of one's own gets a list that holds the batch as a dict.
@@ -50,24 +50,69 @@ class TorchSamples(Dataset):
         return [WholeBatch(to_tensors(self.dataset[numbers]))]
 
 
-class TorchBatches(IterableDataset):
+#: Workers of a DataLoader that can be told to go on.
+MAX_WORKERS = 1023
+
+
+class TorchBatches(IterableDataset[dict[str, torch.Tensor]]):
     """An iterable dataset of whole batches, each epoch in an order of its own: DataLoader(batches, batch_size=None).
 
-    Workers share the batches out; all together see every sample once.
+    Workers share the batches out; all together see every sample once. ``state_dict()`` and ``load_state_dict()`` are
+    those of :class:`epochs.EpochBatches`. Workers do not tell how far they are: with those of a DataLoader a state is
+    ``state_dict(n_batches)`` of the batches that came out of it. torchdata's StatefulDataLoader asks the workers.
     """
 
     def __init__(self, dataset: Samples, batch_size: int, **options: Any) -> None:
         self.dataset, self.batch_size, self.options = dataset, batch_size, options
-        # in shared memory, so that workers that live longer than an epoch see it change
-        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+        self._current = dataset.batches(batch_size, **options)  # says at once what is wrong with the options
+        # in shared memory, so that workers that live longer than an epoch see it change: the epoch, samples of it that
+        # were seen before, and which workers (and, first, this process) have not yet taken notice of these
+        self._place = torch.tensor([options.get("epoch", 0), 0]).share_memory_()
+        self._is_new = torch.zeros(1 + MAX_WORKERS, dtype=torch.bool).share_memory_()
+        self._of_worker: dict[str, Any] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_current"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._current = self._batches()
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the order of the next pass."""
-        self._epoch.fill_(epoch)
+        """Choose the order of the next pass; of the epoch that a state was taken in, the rest."""
+        if epoch != int(self._place[0]):
+            self._go_to(epoch, 0)
+
+    def _go_to(self, epoch: int, start: int) -> None:
+        self._place[0], self._place[1] = epoch, start
+        self._is_new.fill_(start > 0)
+        self._current = self._batches()
+        self._current.start_at(start)
+
+    def state_dict(self, n_batches: int | None = None) -> dict[str, Any]:
+        """Return where the epoch is, when each rank has seen so many batches of it; default: those given here."""
+        return self._current.state_dict(n_batches)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Let the next pass go on where a state was taken; then epochs are whole again."""
+        if get_worker_info():
+            self._of_worker = state
+            return
+        reached = self._batches()
+        reached.load_state_dict(state)
+        self._go_to(int(state["epoch"]), reached.n_seen())
+
+    def _batches(self, **share: Any) -> Batches:
+        return self.dataset.batches(self.batch_size, **self.options | {"epoch": int(self._place[0])} | share)
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
         worker = get_worker_info()
-        shard = (worker.id, worker.num_workers) if worker else (0, 1)
-        options = {"epoch": int(self._epoch), **self.options}
-        for batch in self.dataset.batches(self.batch_size, shard=shard, **options):
-            yield to_tensors(batch)
+        slot = worker.id + 1 if worker else 0
+        self._current = self._batches(worker=(worker.id, worker.num_workers) if worker else (0, 1))
+        if self._of_worker:
+            self._current.load_state_dict(self._of_worker)
+            self._of_worker = None
+        elif self._is_new[slot]:
+            self._current.start_at(int(self._place[1]))
+        self._is_new[slot] = False
+        return map(to_tensors, self._current)

@@ -12,15 +12,15 @@ from image_extractor.errors import DatasetError
 
 @pytest.mark.one_in(3)
 @pytest.mark.parametrize("shuffle", [False, True, "random", "blocks"])
-@pytest.mark.parametrize("n_shards", [1, 3])
-def test_an_epoch_has_every_sample_once(dataset_path, shuffle, n_shards):
+@pytest.mark.parametrize("world_size", [1, 3])
+def test_an_epoch_has_every_sample_once(dataset_path, shuffle, world_size):
     expected = plain_images(dataset_path)
     with ImageDataset(dataset_path, table="Events") as dataset:
 
         def epoch(seed, number):
             batches = []
-            for shard in range(n_shards):
-                options = {"shard": (shard, n_shards), "block": 8, "buffer": 24}
+            for rank in range(world_size):
+                options = {"rank": rank, "world_size": world_size, "block": 8, "buffer": 24}
                 batches += dataset.batches(10, shuffle=shuffle, seed=seed, epoch=number, **options)
             return batches
 
