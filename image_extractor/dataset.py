@@ -20,12 +20,12 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from . import split_fractions
-from .errors import ConfigError, DatasetError
+from .errors import ConfigError, DatasetError, MissingNameError
 from .events.showers import Shares, Showers
 from .hdf5.stored_rows import OpenFiles
 from .image_scales import channel_names
 from .input_files import find_files
-from .training import epochs, sample_columns, sample_cuts, sample_index, sample_order, stored_images
+from .training import camera_pixels, epochs, sample_columns, sample_cuts, sample_index, sample_order, stored_images
 from .training.event_weights import EventWeight
 from .training.sample_reader import SampleReader
 from .training.sample_types import Batch, Integers, Records
@@ -42,6 +42,9 @@ Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
 #: Labels by name or weights, one or several.
 Columns = str | EventWeight | Iterable[str | EventWeight]
+
+#: What samples are, and how their images are laid out.
+VIEWS, LAYOUTS = ("telescope", "event"), ("array", "pixels")
 
 #: Samples that are read one after the other in a shuffle by blocks, and samples that are held for it.
 BLOCK, BUFFER = 256, 8192
@@ -80,6 +83,9 @@ class ImageDataset:
     verify : bool
         Hold all that is read against the checksums in the files: a DamagedDatasetError names the first rows that are
         not what was written. Files of older formats have none and are refused then.
+    layout : str
+        'array': images as they are stored; 'pixels': pixel vectors, of one camera whose mapping has a cell for each
+        pixel (`shifting`, `axial`), in the order of :meth:`geometry`.
 
     Attributes
     ----------
@@ -88,7 +94,7 @@ class ImageDataset:
     runs : structured array
         Run_Table of all files.
     image_shape : tuple
-        Of one image, (x, y, channel), whatever order the file has.
+        Of one image, (x, y, channel), whatever order the file has; (n_pixels, channel) in the layout 'pixels'.
     image_facts : dict
         How images were made, where that is the same in all files: image_mode, mapping, scale_factor, cleaned.
     channel_names : list of str
@@ -106,7 +112,8 @@ class ImageDataset:
 
     Notes
     -----
-    A batch is a dict: 'image', float array (n, x, y, channel), or (n, n_tel, x, y, channel) in the event view, with
+    A batch is a dict: 'image', float array (n, x, y, channel), or (n, n_tel, x, y, channel) in the event view (as
+    pixels (n, n_pixels, channel) and (n, n_tel, n_pixels, channel)), with
     'mask', bool (n, n_tel), False (and zeros) where a telescope has no image, and 'tel_position', (n, n_tel, 3) [m].
     This mask of telescopes is not the channel of the same name, which is of pixels.
     The other entries are the columns, (n,) or (n, k), those of telescopes (n, n_tel) in the event view.
@@ -125,20 +132,23 @@ class ImageDataset:
         columns: Columns = sample_columns.DEFAULT,
         where: sample_cuts.Where | None = None,
         verify: bool = False,
+        layout: str = "array",
     ) -> None:
-        if view not in ("telescope", "event"):
-            raise ValueError(f"view = {view!r}: must be 'telescope' or 'event'")
+        for name, value, known in (("view", view, VIEWS), ("layout", layout, LAYOUTS)):
+            if value not in known:
+                raise ValueError(f"{name} = {value!r}: must be {known[0]!r} or {known[1]!r}")
         self._paths = find_datasets(path_or_paths)
-        self.table, self.view, self.transform = table, view, transform
+        self.table, self.view, self.layout, self.transform = table, view, layout, transform
         image_dtype = _image_dtype(dtype)
         checked = sample_columns.check(columns, self._paths[0])
         self._files = OpenFiles(self._paths, verify)
         index = sample_index.build(self._files, self._paths, table, view, telescopes, bins)
         self._check_columns(checked, index)
         conversions, self.channel_names = self._conversions(index.sources, channels, image_dtype)
-        self.image_shape = conversions[0].shape
+        cells = self._cells(index) if layout == "pixels" else None
+        self.image_shape = conversions[0].shape if cells is None else (len(cells), conversions[0].shape[-1])
         self.image_facts = {key: index.sources[0].attributes[key] for key in sample_index.COMMON}
-        self._reader = SampleReader(self._files, index, conversions, checked)
+        self._reader = SampleReader(self._files, index, conversions, checked, cells)
         self.passed = self._cut(where or {})
 
     def _check_columns(self, columns: Sequence[str | EventWeight], index: sample_index.SampleIndex) -> None:
@@ -167,6 +177,16 @@ class ImageDataset:
         conversions = [stored_images.Conversion(source.attributes, chosen, dtype) for source in sources]
         return conversions, [names[channel] for channel in chosen]
 
+    def _cells(self, index: sample_index.SampleIndex) -> Integers:
+        """Return the cells of pixels, the same of all images; raise DatasetError if there are none, or others."""
+        names = {(source.path, name) for source in index.sources for name in source.cameras}
+        found = [camera_pixels.read(path, name, self._files.verify) for path, name in sorted(names)]
+        for camera in found[1:]:
+            if not camera_pixels.same(camera, found[0]):
+                both = f"{found[0].name} and {camera.name}"
+                raise DatasetError(f"layout = 'pixels': {both} have other pixels: choose telescopes of one camera")
+        return found[0].cells
+
     # -- what it holds ---------------------------------------------------------------------------------
 
     def __len__(self) -> int:
@@ -190,6 +210,30 @@ class ImageDataset:
     def content_sha256(self) -> list[str]:
         """The hash of each file's content, by which a model can name what it learned from; '' of older formats."""
         return [self._files.content_sha256(path) for path in self._paths]
+
+    def geometry(self, camera: str | None = None) -> camera_pixels.CameraPixels:
+        """Return the pixels of a camera: positions, areas, neighbours as a graph, and their cells in arrays.
+
+        Parameters
+        ----------
+        camera : str, optional
+            An entry of /Cameras, as the column 'camera' of :attr:`telescopes` has them; default: the one that there is.
+
+        Returns
+        -------
+        camera_pixels.CameraPixels
+
+        Raises
+        ------
+        MissingNameError
+            If no chosen telescope has such a camera, or several are there to choose from.
+        """
+        names = np.unique(self.telescopes["camera"]).astype("U").tolist()
+        if camera is None and len(names) == 1:
+            camera = names[0]
+        if camera not in names:
+            raise MissingNameError(self._paths[0], "camera", camera, names)
+        return camera_pixels.read(self._paths[0], str(camera), self._files.verify)
 
     def labels(self, columns: Columns | None = None, samples: Any = slice(None)) -> Batch:
         """Return columns of samples without reading images.
@@ -365,6 +409,8 @@ class ImageDataset:
 
     def as_torch(self, batch_size: int | None = None, **options: Any) -> "TorchSamples | TorchBatches":
         """Return a PyTorch dataset whose images are (channel, x, y), in the memory format channels_last.
+
+        Pixel vectors stay (n_pixels, channel), as graph networks have them.
 
         Without a batch size a map-style dataset that DataLoader fetches whole batches from; with one an iterable
         dataset of batches as :meth:`batches` yields them, for ``DataLoader(..., batch_size=None)``, shared out

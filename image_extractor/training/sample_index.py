@@ -65,6 +65,7 @@ class SampleSource:
     group: str
     table: str
     tel_ids: list[int]
+    cameras: list[str]
     positions: Integers
     energy_bin: int
     mapped: bool
@@ -226,6 +227,7 @@ def _sources(
 ) -> list[SampleSource]:
     """Return the SampleSources of one open file."""
     tel_ids = tel_table["tel_id"][chosen].tolist()
+    cameras = np.unique(tel_table["camera"][chosen]).astype("U").tolist()
     sources = []
     for group in _groups(file, path, bins):
         node = _events_table(group, table, path)
@@ -241,7 +243,7 @@ def _sources(
         image["shape"] = _common_shape(path, tel_table[chosen], shapes)
         energy_bin = int(name[1:]) if name else -1
         has_parameters = schema.PARAMETERS in attributes
-        place = path, group._v_pathname, node._v_name, tel_ids, chosen, energy_bin
+        place = path, group._v_pathname, node._v_name, tel_ids, cameras, chosen, energy_bin
         sources.append(SampleSource(*place, mapped, has_parameters, schema.kind(file), image, run_table))
     return sources
 

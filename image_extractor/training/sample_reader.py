@@ -30,6 +30,8 @@ class SampleReader:
         Of each source of the index.
     columns : list of str or EventWeight
         Of a batch.
+    cells : int array (n_pixels,), optional
+        Cells of an image, x and y being one axis, that are handed on instead of all.
 
     Attributes
     ----------
@@ -42,8 +44,10 @@ class SampleReader:
         index: SampleIndex,
         conversions: Sequence[stored_images.Conversion],
         columns: Sequence[str | EventWeight],
+        cells: Integers | None = None,
     ) -> None:
         self._files, self.index, self._conversions, self._columns = files, index, conversions, columns
+        self._cells = cells
         self._by_event = index.row.ndim == 2
         self._one_scale = all(conversion.agrees(conversions[0]) for conversion in conversions)
         self._pool = stored_images.BufferPool()
@@ -82,13 +86,20 @@ class SampleReader:
             return None, None
         reader = copy.copy(self)
         reader._conversions = [conversion.without_scales() for conversion in self._conversions]
-        reader._pool = stored_images.BufferPool(kept=1, largest=None)
+        reader._pool, reader._cells = stored_images.BufferPool(kept=1, largest=None), None
         return reader, self._values
 
     def _values(self, stored: NDArray[Any]) -> NDArray[Any]:
         images = self._pool.empty(stored.shape, self._conversions[0].dtype)
         self._conversions[0].convert(images, stored)
-        return images
+        return self._laid_out(images)
+
+    def _laid_out(self, images: NDArray[Any]) -> NDArray[Any]:
+        """Return images (..., x, y, channel) as pixel vectors (..., n_pixels, channel), if that is asked for."""
+        if self._cells is None:
+            return images
+        *lead, n_x, n_y, n_channels = images.shape
+        return images.reshape(*lead, n_x * n_y, n_channels).take(self._cells, axis=-2)
 
     # -- columns ---------------------------------------------------------------------------------------
 
@@ -123,7 +134,7 @@ class SampleReader:
 
     def batch(self, numbers: Integers, columns: Batch | None = None) -> Batch:
         """Return a batch, a dict; `columns` are those of the samples where they are known already."""
-        batch: Batch = {"image": self._images(numbers)}
+        batch: Batch = {"image": self._laid_out(self._images(numbers))}
         if self._by_event:
             batch["mask"] = self.index.row[numbers] >= 0
         return batch | (self.columns(numbers) if columns is None else columns)

@@ -35,6 +35,8 @@ class Batches(Protocol):
 class Samples(Protocol):
     """What frameworks ask of an ImageDataset."""
 
+    layout: str
+
     def __len__(self) -> int: ...
 
     def __getitem__(self, key: Any) -> Batch: ...

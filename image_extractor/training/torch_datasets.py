@@ -1,5 +1,6 @@
 """ImageDatasets as PyTorch datasets; the only room that imports torch."""
 
+import functools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -23,11 +24,10 @@ def _hand_on(batch: Sequence[WholeBatch], *, collate_fn_map: Any = None) -> dict
 default_collate_fn_map[WholeBatch] = _hand_on
 
 
-def to_tensors(batch: Batch) -> dict[str, torch.Tensor]:
-    """Return a batch, or a sample, as tensors that share its memory; images become (..., channel, x, y)."""
+def to_tensors(dataset: Samples, batch: Batch) -> dict[str, torch.Tensor]:
+    """Return a batch, or a sample, as tensors that share its memory; arrays become (..., channel, x, y)."""
     tensors = {name: torch.from_numpy(np.asarray(values)) for name, values in batch.items()}
-    image = tensors["image"]
-    return tensors | {"image": image.movedim(-1, -3)}
+    return tensors if dataset.layout == "pixels" else tensors | {"image": tensors["image"].movedim(-1, -3)}
 
 
 class TorchSamples(Dataset[dict[str, torch.Tensor]]):
@@ -43,11 +43,11 @@ class TorchSamples(Dataset[dict[str, torch.Tensor]]):
         return len(self.dataset)
 
     def __getitem__(self, i: int) -> dict[str, torch.Tensor]:
-        return to_tensors(self.dataset[i])
+        return to_tensors(self.dataset, self.dataset[i])
 
     def __getitems__(self, numbers: Sequence[int]) -> list[WholeBatch]:
         """Return a list of one batch; DataLoader calls this."""
-        return [WholeBatch(to_tensors(self.dataset[numbers]))]
+        return [WholeBatch(to_tensors(self.dataset, self.dataset[numbers]))]
 
 
 #: Workers of a DataLoader that can be told to go on.
@@ -115,4 +115,4 @@ class TorchBatches(IterableDataset[dict[str, torch.Tensor]]):
         elif self._is_new[slot]:
             self._current.start_at(int(self._place[1]))
         self._is_new[slot] = False
-        return map(to_tensors, self._current)
+        return map(functools.partial(to_tensors, self.dataset), self._current)
