@@ -12,6 +12,7 @@ not: PyTables is not made for them.
 
 import copy
 import glob
+import operator
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -23,12 +24,13 @@ from . import split_fractions
 from .errors import ConfigError, DatasetError, MissingNameError
 from .events.showers import Shares, Showers
 from .hdf5.stored_rows import OpenFiles
-from .image_scales import channel_names
 from .input_files import find_files
 from .training import camera_pixels, epochs, sample_columns, sample_cuts, sample_index, sample_order, stored_images
+from .training.chosen_telescopes import Telescopes
 from .training.event_weights import EventWeight
-from .training.sample_reader import SampleReader
-from .training.sample_types import Batch, Integers, Records
+from .training.reader_choice import Choice, make_reader
+from .training.sample_types import Batch, Integers, Records, mapped
+from .training.type_reader import Maximum
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -42,9 +44,6 @@ Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
 #: Labels by name or weights, one or several.
 Columns = str | EventWeight | Iterable[str | EventWeight]
-
-#: What samples are, and how their images are laid out.
-VIEWS, LAYOUTS = ("telescope", "event"), ("array", "pixels")
 
 #: Samples that are read one after the other in a shuffle by blocks, and samples that are held for it.
 BLOCK, BUFFER = 256, 8192
@@ -62,6 +61,8 @@ class ImageDataset:
     view : str
         'telescope': a sample is an image of one telescope, in the order in which the images lie in the file.
         'event': a sample is an event with the images of all chosen telescopes; events without any are left out.
+        'types': the same with telescopes of several types, such as LST_LSTCam: image, mask and columns of telescopes
+        are dicts of arrays by type, padded to the largest number of images that an event has.
     telescopes : int, str, or several, optional
         Ids, types or cameras such as 'LST', 'LST+NectarCam', [1, 2]; default: all. Their images must have one shape.
     bins : int, str, or several, optional
@@ -86,6 +87,10 @@ class ImageDataset:
     layout : str
         'array': images as they are stored; 'pixels': pixel vectors, of one camera whose mapping has a cell for each
         pixel (`shifting`, `axial`), in the order of :meth:`geometry`.
+    max_telescopes : int or {type: int}, optional
+        In the view 'types': images of a type that an event keeps, the first in their order; default: all.
+    telescope_order : str
+        In the view 'types': 'id', or 'size', the largest sum of charges first.
 
     Attributes
     ----------
@@ -93,7 +98,7 @@ class ImageDataset:
         Rows of Tel_Table of the chosen telescopes, file after file.
     runs : structured array
         Run_Table of all files.
-    image_shape : tuple
+    image_shape : tuple, or {type: tuple}
         Of one image, (x, y, channel), whatever order the file has; (n_pixels, channel) in the layout 'pixels'.
     image_facts : dict
         How images were made, where that is the same in all files: image_mode, mapping, scale_factor, cleaned.
@@ -124,7 +129,7 @@ class ImageDataset:
         path_or_paths: Paths,
         table: str = "Training",
         view: str = "telescope",
-        telescopes: sample_index.Telescopes | None = None,
+        telescopes: Telescopes | None = None,
         bins: sample_index.Bins | None = None,
         channels: stored_images.Channels | None = None,
         dtype: DTypeLike | None = "float32",
@@ -133,22 +138,19 @@ class ImageDataset:
         where: sample_cuts.Where | None = None,
         verify: bool = False,
         layout: str = "array",
+        max_telescopes: Maximum = None,
+        telescope_order: str = "id",
     ) -> None:
-        for name, value, known in (("view", view, VIEWS), ("layout", layout, LAYOUTS)):
-            if value not in known:
-                raise ValueError(f"{name} = {value!r}: must be {known[0]!r} or {known[1]!r}")
+        choice = Choice(view, layout, channels, dtype, max_telescopes, telescope_order)
         self._paths = find_datasets(path_or_paths)
         self.table, self.view, self.layout, self.transform = table, view, layout, transform
-        image_dtype = _image_dtype(dtype)
         checked = sample_columns.check(columns, self._paths[0])
         self._files = OpenFiles(self._paths, verify)
         index = sample_index.build(self._files, self._paths, table, view, telescopes, bins)
         self._check_columns(checked, index)
-        conversions, self.channel_names = self._conversions(index.sources, channels, image_dtype)
-        cells = self._cells(index) if layout == "pixels" else None
-        self.image_shape = conversions[0].shape if cells is None else (len(cells), conversions[0].shape[-1])
         self.image_facts = {key: index.sources[0].attributes[key] for key in sample_index.COMMON}
-        self._reader = SampleReader(self._files, index, conversions, checked, cells)
+        _, self.channel_names = choice.channel_numbers(index)
+        self._reader = make_reader(self._files, index, checked, choice)
         self.passed = self._cut(where or {})
 
     def _check_columns(self, columns: Sequence[str | EventWeight], index: sample_index.SampleIndex) -> None:
@@ -163,29 +165,6 @@ class ImageDataset:
         index, passed = sample_cuts.apply(self._reader, where)
         self._reader = self._reader.of(index)
         return passed
-
-    def _conversions(
-        self,
-        sources: Sequence[sample_index.SampleSource],
-        channels: stored_images.Channels | None,
-        dtype: np.dtype[Any] | None,
-    ) -> tuple[list[stored_images.Conversion], list[str]]:
-        names = channel_names(str(sources[0].attributes["image_mode"]))
-        chosen = stored_images.choose_channels(channels, names, self._paths[0])
-        if dtype is None:
-            stored_images.check_stored_numbers(sources)
-        conversions = [stored_images.Conversion(source.attributes, chosen, dtype) for source in sources]
-        return conversions, [names[channel] for channel in chosen]
-
-    def _cells(self, index: sample_index.SampleIndex) -> Integers:
-        """Return the cells of pixels, the same of all images; raise DatasetError if there are none, or others."""
-        names = {(source.path, name) for source in index.sources for name in source.cameras}
-        found = [camera_pixels.read(path, name, self._files.verify) for path, name in sorted(names)]
-        for camera in found[1:]:
-            if not camera_pixels.same(camera, found[0]):
-                both = f"{found[0].name} and {camera.name}"
-                raise DatasetError(f"layout = 'pixels': {both} have other pixels: choose telescopes of one camera")
-        return found[0].cells
 
     # -- what it holds ---------------------------------------------------------------------------------
 
@@ -235,6 +214,11 @@ class ImageDataset:
             raise MissingNameError(self._paths[0], "camera", camera, names)
         return camera_pixels.read(self._paths[0], str(camera), self._files.verify)
 
+    @property
+    def image_shape(self) -> Any:
+        """Of one image, (x, y, channel) or (n_pixels, channel); in the view 'types' a dict of these."""
+        return self._reader.image_shape
+
     def labels(self, columns: Columns | None = None, samples: Any = slice(None)) -> Batch:
         """Return columns of samples without reading images.
 
@@ -273,13 +257,13 @@ class ImageDataset:
     def __getitem__(self, key: Any) -> Batch:
         """Return a sample, dataset[i], or a batch, dataset[i:j], dataset[[i, j, ...]] or dataset[mask]."""
         if isinstance(key, int | np.integer) and not isinstance(key, bool | np.bool_):
-            return {name: values[0] for name, values in self._batch(self._numbers([key])).items()}
+            return mapped(operator.itemgetter(0), self._batch(self._numbers([key])))
         return self._batch(self._numbers(key))
 
     def __getitems__(self, keys: Sequence[int]) -> list[Batch]:
         """Return a list of samples that are read as one batch; PyTorch's DataLoader asks for batches in this way."""
         batch = self._batch(self._numbers(keys))
-        return [{name: values[i] for name, values in batch.items()} for i in range(len(keys))]
+        return [mapped(operator.itemgetter(i), batch) for i in range(len(keys))]
 
     def _numbers(self, key: Any) -> Integers:
         """Return sample numbers, ascending or not, from 0."""
@@ -461,14 +445,3 @@ def _check_weights(columns: Sequence[str | EventWeight], index: sample_index.Sam
     runs = index.runs[np.isin(index.runs["primary"], index.primaries())]
     for weight in weights:
         weight.check(runs)
-
-
-def _image_dtype(dtype: DTypeLike | None) -> np.dtype[Any] | None:
-    if dtype is None:
-        return None
-    kind = np.dtype(dtype)
-    if kind.kind != "f":
-        raise ValueError(
-            f"dtype = {dtype!r}: must be a floating-point type, or None for the numbers as they are stored"
-        )
-    return kind

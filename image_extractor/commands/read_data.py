@@ -72,16 +72,22 @@ def _upgrade(path):
 
 
 def _run_check(path):
+    from ..workers.apart import read_apart
+
+    is_well, lines = read_apart(_checked, path)
+    sys.stdout.writelines(f"{path}: {line}\n" for line in lines)
+    return OK if is_well else FAILED
+
+
+def _checked(path):
+    """Return whether all is well in a dataset, and lines that tell."""
     from ..batch.older_datasets import has_checksums
     from ..viewing.dataset_check import check, n_not_finite
 
     problems, n_events, n_images = check(path)
-    for problem in problems:
-        sys.stdout.write(f"{path}: {problem}\n")
     if problems:
-        return FAILED
+        return False, problems
     n_pixels = n_not_finite(path)
     others = f"; not finite, as their runs say: {plural(n_pixels, 'pixel')}" if n_pixels else ""
     others += "" if has_checksums(path) else "; of a format without checksums: changed pixels can't be told"
-    sys.stdout.write(f"{path}: all is well: {plural(n_events, 'event')}, {plural(n_images, 'image')}{others}\n")
-    return OK
+    return True, [f"all is well: {plural(n_events, 'event')}, {plural(n_images, 'image')}{others}"]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import operator
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -9,7 +10,8 @@ import numpy as np
 
 from .sample_order import Order, Share
 from .sample_reader import SampleReader
-from .sample_types import Batch, Integers
+from .sample_types import Batch, Integers, mapped
+from .type_reader import TypeReader
 
 #: A state: numbers and texts, so that it goes into any checkpoint.
 State = dict[str, Any]
@@ -20,7 +22,7 @@ class EpochBatches(Iterator[Batch]):
 
     Parameters
     ----------
-    reader : SampleReader
+    reader : SampleReader or TypeReader
     order : Order
     share : Share
     transform : callable, optional
@@ -28,7 +30,11 @@ class EpochBatches(Iterator[Batch]):
     """
 
     def __init__(
-        self, reader: SampleReader, order: Order, share: Share, transform: Callable[[Batch], Batch] | None = None
+        self,
+        reader: SampleReader | TypeReader,
+        order: Order,
+        share: Share,
+        transform: Callable[[Batch], Batch] | None = None,
     ) -> None:
         self._reader, self._order, self._share, self._transform = reader, order, share, transform
         self._start, self._taken = 0, 0
@@ -121,9 +127,9 @@ class EpochBatches(Iterator[Batch]):
         def batches(group: list[Integers]) -> Iterator[Batch]:
             columns, first = self._reader.columns(np.concatenate(group)), 0
             for numbers in group:
-                here = {name: values[first : first + len(numbers)] for name, values in columns.items()}
-                first += len(numbers)
-                yield self._reader.batch(numbers, here)
+                part = slice(first, first + len(numbers))
+                first = part.stop
+                yield self._reader.batch(numbers, mapped(operator.itemgetter(part), columns))
 
         return batches
 
@@ -140,7 +146,7 @@ class EpochBatches(Iterator[Batch]):
             place[order] = np.arange(len(order))
             first = 0
             for part in group:
-                batch = {name: array[place[first : first + len(part)]] for name, array in held.items()}
+                batch = mapped(operator.itemgetter(place[first : first + len(part)]), held)
                 first += len(part)
                 yield batch | {"image": values(batch["image"])} if values else batch
 

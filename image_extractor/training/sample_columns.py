@@ -101,6 +101,10 @@ COLUMNS: dict[str, Column] = {
 }
 
 
+#: Columns that each telescope of an event has.
+OF_TELESCOPES = frozenset(("tel_id", "tel_position", "impact", *PARAMETER_NAMES))
+
+
 def check(columns: str | EventWeight | Iterable[str | EventWeight], path: str) -> tuple[str | EventWeight, ...]:
     """Return columns, given by names or as EventWeight, one or several, as a tuple.
 

@@ -9,6 +9,7 @@ from ..hdf5.older_formats import UNKNOWN
 from . import sample_columns
 from .sample_index import SampleIndex
 from .sample_reader import SampleReader
+from .type_reader import TypeReader
 
 #: {column: [low, high)}, None for an open end.
 Where = Mapping[str, Sequence[float | None]]
@@ -27,12 +28,12 @@ def check(where: Where) -> None:
             raise ValueError(f"{given}: low must be below high")
 
 
-def apply(reader: SampleReader, where: Where) -> tuple[SampleIndex, dict[str, int]]:
+def apply(reader: SampleReader | TypeReader, where: Where) -> tuple[SampleIndex, dict[str, int]]:
     """Apply cuts, one after the other.
 
     Parameters
     ----------
-    reader : SampleReader
+    reader : SampleReader or TypeReader
     where : {column: (low, high)}
         Columns of one number per sample, or per telescope: in the event view, a cut on one of these takes images from
         events, and events of which none is left.

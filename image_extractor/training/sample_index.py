@@ -12,7 +12,7 @@ from ..errors import DatasetError, MissingNameError
 from ..hdf5 import dataset_files, nodes, older_formats, schema
 from ..hdf5.image_places import image_rows
 from ..hdf5.stored_rows import OpenFiles, open_to_read
-from ..telescopes import TYPES, normalised
+from .chosen_telescopes import Telescopes, choose_telescopes, telescope_types
 from .sample_types import Integers, Records
 
 #: Attributes of images that must agree among the files of one dataset.
@@ -22,8 +22,7 @@ COMMON = ("image_mode", "mapping", "scale_factor", "cleaned")
 IMAGE_ATTRIBUTES = ("image_mode", "scale_factor", "dtype", "dim_order", "charge_scale", "time_scale")
 SOME_HAVE = ("mask_scale",)
 
-#: How telescopes and energy bins are chosen: by numbers or names, one or several.
-Telescopes = int | str | Iterable[int | str]
+#: How energy bins are chosen: by numbers or names, one or several.
 Bins = int | str | Iterable[int | str]
 
 #: Scalar columns of Events that are kept in memory: 100 bytes an event; run_index is the row of all files' runs.
@@ -66,6 +65,7 @@ class SampleSource:
     table: str
     tel_ids: list[int]
     cameras: list[str]
+    types: list[str]
     positions: Integers
     energy_bin: int
     mapped: bool
@@ -75,6 +75,15 @@ class SampleSource:
     runs: Records
     first_tel: int = 0
     first_run: int = 0
+
+    def cameras_of(self, of_type: str | None = None) -> list[str]:
+        """Return the entries of /Cameras of all telescopes, or of a type."""
+        pairs = zip(self.cameras, self.types, strict=True)
+        return sorted({camera for camera, name in pairs if of_type in (None, name)})
+
+    def images_of(self, of_type: str | None = None) -> dict[str, Any]:
+        """Return the attributes of the images, those of a type having a shape of their own."""
+        return self.attributes if of_type is None else self.attributes | {"shape": self.attributes["shapes"][of_type]}
 
     @property
     def table_path(self) -> str:
@@ -163,13 +172,13 @@ def build(
                 tel_table = older_formats.tel_table(nodes.all_rows(file.root[schema.TEL_TABLE]))
                 run_table = older_formats.plain_run_table(nodes.all_rows(file.root[schema.RUN_TABLE]))
             chosen = choose_telescopes(tel_table, telescopes, path)
-            found = _sources(file, path, table, tel_table, chosen, run_table, bins)
+            found = _sources(file, path, table, tel_table, chosen, run_table, bins, view == "types")
             first_tel, first_run = sum(map(len, telescope_rows)), sum(map(len, runs))
             sources += [replace(one, first_tel=first_tel, first_run=first_run) for one in found]
         telescope_rows.append(tel_table[chosen])
         runs.append(run_table)
     _check_agreement(sources)
-    if view == "event":
+    if view != "telescope":
         _check_same_telescopes(paths, telescope_rows)
     parts: list[list[Integers]] = []
     events: list[Records] = []
@@ -188,34 +197,6 @@ def build(
 # -- what is chosen ----------------------------------------------------------------------------------
 
 
-def choose_telescopes(tel_table: Records, telescopes: Telescopes | None, path: str) -> Integers:
-    """Return the rows of Tel_Table that are chosen by ids, types, cameras or optics.
-
-    telescopes : None for all, or an id, a word such as 'LST' or 'LST+NectarCam', or several of these
-    """
-    if telescopes is None:
-        return np.arange(len(tel_table))
-    given = [telescopes] if isinstance(telescopes, str | int | np.integer) else list(telescopes)
-    words = [word for item in given for word in (item.split("+") if isinstance(item, str) else [item])]
-    types, cameras, optics = (
-        np.array([normalised(name) for name in tel_table[column].astype("U").tolist()])
-        for column in ("tel_type", "camera", "optics")
-    )
-    chosen = np.zeros(len(tel_table), bool)
-    for word in words:
-        if isinstance(word, str):
-            name = normalised(word)
-            found = (types == name) | (cameras == name) | ((optics == name) & (word.upper() not in TYPES))
-        else:
-            found = tel_table["tel_id"] == word
-        if not found.any():
-            ids = tel_table["tel_id"].tolist()
-            names = [np.unique(tel_table[name]).astype("U").tolist() for name in ("tel_type", "camera")]
-            raise MissingNameError(path, "telescope", word, [*names[0], *names[1], *ids])
-        chosen |= found
-    return np.flatnonzero(chosen)
-
-
 def _sources(
     file: tables.File,
     path: str,
@@ -224,10 +205,12 @@ def _sources(
     chosen: Integers,
     run_table: Records,
     bins: Bins | None,
+    by_type: bool,
 ) -> list[SampleSource]:
-    """Return the SampleSources of one open file."""
+    """Return the SampleSources of one open file; images have one shape, or one by telescope type."""
     tel_ids = tel_table["tel_id"][chosen].tolist()
-    cameras = np.unique(tel_table["camera"][chosen]).astype("U").tolist()
+    cameras = tel_table["camera"][chosen].astype("U").tolist()
+    types = telescope_types(tel_table[chosen]).tolist()
     sources = []
     for group in _groups(file, path, bins):
         node = _events_table(group, table, path)
@@ -240,10 +223,13 @@ def _sources(
             image["cleaned"] = bool(attributes.get("cleaned", False))
             image["mapping"] = _mapping(file, tel_table[chosen])
             shapes = _image_node_shapes(group, node, tel_ids, mapped)
-        image["shape"] = _common_shape(path, tel_table[chosen], shapes)
+        if by_type:
+            image["shapes"] = dict(zip(types, shapes, strict=True))
+        else:
+            image["shape"] = _common_shape(path, tel_table[chosen], shapes)
         energy_bin = int(name[1:]) if name else -1
         has_parameters = schema.PARAMETERS in attributes
-        place = path, group._v_pathname, node._v_name, tel_ids, cameras, chosen, energy_bin
+        place = path, group._v_pathname, node._v_name, tel_ids, cameras, types, chosen, energy_bin
         sources.append(SampleSource(*place, mapped, has_parameters, schema.kind(file), image, run_table))
     return sources
 
@@ -304,7 +290,12 @@ def _common_shape(path: str, tel_rows: Records, shapes: Sequence[tuple[int, ...]
 
 def image_shape(attributes: dict[str, Any]) -> tuple[int, ...]:
     """Return the shape (x, y, channel) of images, whatever the order in which they are stored."""
-    shape = tuple(map(int, attributes["shape"]))
+    return as_channels_last(attributes["shape"], attributes)
+
+
+def as_channels_last(stored: Sequence[int], attributes: dict[str, Any]) -> tuple[int, ...]:
+    """Return a stored shape of images as (x, y, channel)."""
+    shape = tuple(map(int, stored))
     return (*shape[1:], shape[0]) if attributes["dim_order"] == "channels_first" else shape
 
 
@@ -318,9 +309,13 @@ def _check_agreement(sources: Sequence[SampleSource]) -> None:
             old, new = first.attributes[key], source.attributes[key]
             if old != new:
                 raise DatasetError(f"{source.path}: made with {key} = {new}, {first.path} with {old}")
-        old, new = (image_shape(s.attributes) for s in (first, source))
+        old, new = (image_shape(s.attributes) if "shape" in s.attributes else _shapes(s) for s in (first, source))
         if old != new:
             raise DatasetError(f"{source.path}: images of {new} cells and channels, those of {first.path} have {old}")
+
+
+def _shapes(source: SampleSource) -> dict[str, tuple[int, ...]]:
+    return {name: as_channels_last(shape, source.attributes) for name, shape in source.attributes["shapes"].items()}
 
 
 def _check_same_telescopes(paths: Sequence[str], telescope_rows: Sequence[Records]) -> None:
@@ -358,7 +353,7 @@ def _read(
 
 
 def _finder(files: OpenFiles, source: SampleSource, view: str) -> "_EventSamples | _RowSamples | _ArraySamples":
-    if view == "event":
+    if view != "telescope":
         return _EventSamples(len(source.tel_ids))
     if source.mapped:
         n_rows = [files.rows(source.path, source.image_path(tel_id)).n_rows for tel_id in source.tel_ids]

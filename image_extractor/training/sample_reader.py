@@ -36,6 +36,8 @@ class SampleReader:
     Attributes
     ----------
     index : SampleIndex
+    functions : {name: function of sample_columns.Rows}
+        What computes the columns of a batch.
     """
 
     def __init__(
@@ -56,12 +58,12 @@ class SampleReader:
 
     def _set_up_columns(self) -> None:
         self._class_weights: dict[int, float] | None = None
-        self._functions = sample_columns.functions(self._columns)
+        self.functions = sample_columns.functions(self._columns)
         if self._by_event:
-            self._functions = {"tel_position": sample_columns.COLUMNS["tel_position"]} | self._functions
+            self.functions = {"tel_position": sample_columns.COLUMNS["tel_position"]} | self.functions
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_functions"}
+        return {name: value for name, value in self.__dict__.items() if name != "functions"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -101,6 +103,12 @@ class SampleReader:
         *lead, n_x, n_y, n_channels = images.shape
         return images.reshape(*lead, n_x * n_y, n_channels).take(self._cells, axis=-2)
 
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Of one image of a batch."""
+        shape = self._conversions[0].shape
+        return shape if self._cells is None else (len(self._cells), shape[-1])
+
     # -- columns ---------------------------------------------------------------------------------------
 
     def class_weights(self) -> dict[int, float]:
@@ -111,49 +119,65 @@ class SampleReader:
 
     def columns(self, numbers: Integers, functions: dict[str, sample_columns.Column] | None = None) -> Batch:
         """Return {name: array (n, ...)} of samples; `functions` as of :func:`sample_columns.functions`."""
-        functions = self._functions if functions is None else functions
-        index = self.index
-        tels: Integers
-        if self._by_event:
-            first = np.array([source.first_tel for source in index.sources])
-            tels = first[index.source[numbers]][:, None] + np.arange(index.row.shape[1])
-        else:
-            tels = index.tel[numbers]
+        functions = self.functions if functions is None else functions
+        tels = self._all_telescopes(numbers) if self._by_event else self.index.tel[numbers]
+        return self.compute(functions, numbers, tels, functools.partial(self.parameter, numbers))
+
+    def parameter(self, numbers: Integers, name: str) -> NDArray[Any]:
+        """Return an image parameter of samples, array (n,) or (n, n_tel) in the order of the index."""
+        return self._parameters.of(self.index, numbers, name)
+
+    def compute(
+        self,
+        functions: dict[str, sample_columns.Column],
+        numbers: Integers,
+        tels: Integers,
+        parameters: Callable[[str], NDArray[Any]],
+    ) -> Batch:
+        """Return columns of samples with these telescopes: rows of the index's, int array (n,) or (n, n_tel)."""
         weights = self.class_weights() if "class_weight" in functions else {}
-        rows = sample_columns.Rows(
-            index.events[index.event[numbers]],
-            index.telescopes[tels],
-            index.runs,
-            weights,
-            functools.partial(self._parameters.of, index, numbers),
-        )
+        events, telescopes = self.index.events[self.index.event[numbers]], self.index.telescopes[tels]
+        rows = sample_columns.Rows(events, telescopes, self.index.runs, weights, parameters)
         # NumPy takes a field of one record for contiguous, PyTorch minds its stride: so always a copy
         return {name: np.array(function(rows), order="C") for name, function in functions.items()}
+
+    def _all_telescopes(self, numbers: Integers) -> Integers:
+        """Return the telescopes of events, those that have no image, too, int array (n, n_tel)."""
+        return self.first_telescopes(numbers)[:, None] + np.arange(self.index.row.shape[1])
+
+    def first_telescopes(self, numbers: Integers) -> Integers:
+        """Return the first telescope of the file of each sample, int array (n,)."""
+        first = np.array([source.first_tel for source in self.index.sources], np.int64)
+        return first[self.index.source[numbers]]
 
     # -- images ----------------------------------------------------------------------------------------
 
     def batch(self, numbers: Integers, columns: Batch | None = None) -> Batch:
         """Return a batch, a dict; `columns` are those of the samples where they are known already."""
-        batch: Batch = {"image": self._laid_out(self._images(numbers))}
+        batch: Batch = {"image": self._images(numbers)}
         if self._by_event:
             batch["mask"] = self.index.row[numbers] >= 0
         return batch | (self.columns(numbers) if columns is None else columns)
 
     def _images(self, numbers: Integers) -> NDArray[Any]:
-        index, first = self.index, self._conversions[0]
-        shape = first.shape
-        sources, rows = index.source[numbers], index.row[numbers]
-        images = self._pool.empty((*rows.shape, *shape), first.dtype)
-        flat = images.reshape(-1, *shape)
-        if not self._by_event:
-            self._read(flat, np.arange(len(numbers)), sources, index.tel[numbers], rows)
-            return images
+        tels = self._all_telescopes(numbers) if self._by_event else self.index.tel[numbers]
+        return self.images_of(numbers, tels, self.index.row[numbers])
+
+    def images_of(self, numbers: Integers, tels: Integers, rows: Integers) -> NDArray[Any]:
+        """Return images of samples, array (n, ...) or (n, n_tel, ...), 0 where there is none.
+
+        numbers : int array (n,)
+        tels, rows : int array (n,) or (n, n_tel)
+            Telescopes, rows of the index's, and the rows of their images, -1 where a telescope has none.
+        """
+        first = self._conversions[0]
+        images = self._pool.empty((*rows.shape, *first.shape), first.dtype)
         images[rows < 0] = 0
-        sample, tel = np.nonzero(rows >= 0)
-        first_tel = np.array([source.first_tel for source in index.sources], np.int64)
-        sources = sources[sample]
-        self._read(flat, sample * rows.shape[1] + tel, sources, first_tel[sources] + tel, rows[sample, tel])
-        return images
+        place = np.flatnonzero(rows.ravel() >= 0)
+        sources = np.broadcast_to(self.index.source[numbers].reshape(-1, *[1] * (rows.ndim - 1)), rows.shape)
+        chosen = (values.ravel()[place] for values in (sources, tels, rows))
+        self._read(images.reshape(-1, *first.shape), place, *chosen)
+        return self._laid_out(images)
 
     def _read(
         self, images: NDArray[Any], positions: Integers, sources: Integers, tels: Integers, rows: Integers

@@ -1,6 +1,6 @@
 """What samples and batches are made of, as type hints; shapes stand where they are used."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,8 +12,16 @@ Floats = NDArray[np.floating[Any]]
 #: A structured array: rows of a table.
 Records = NDArray[np.void]
 
-#: Arrays by name, whose first axis counts samples.
-Batch = dict[str, NDArray[Any]]
+#: Arrays by name, whose first axis counts samples; in the view 'types' some are dicts of arrays by telescope type.
+Batch = dict[str, Any]
+
+
+def mapped(function: Callable[[NDArray[Any]], Any], batch: Batch) -> dict[str, Any]:
+    """Return a batch with a function applied to each of its arrays."""
+    return {
+        name: mapped(function, values) if isinstance(values, dict) else function(values)
+        for name, values in batch.items()
+    }
 
 
 class Batches(Protocol):

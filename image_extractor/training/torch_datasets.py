@@ -9,7 +9,7 @@ import torch
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 from torch.utils.data._utils.collate import default_collate_fn_map
 
-from .sample_types import Batch, Batches, Samples
+from .sample_types import Batch, Batches, Samples, mapped
 
 
 class WholeBatch(dict[str, torch.Tensor]):
@@ -26,8 +26,14 @@ default_collate_fn_map[WholeBatch] = _hand_on
 
 def to_tensors(dataset: Samples, batch: Batch) -> dict[str, torch.Tensor]:
     """Return a batch, or a sample, as tensors that share its memory; arrays become (..., channel, x, y)."""
-    tensors = {name: torch.from_numpy(np.asarray(values)) for name, values in batch.items()}
-    return tensors if dataset.layout == "pixels" else tensors | {"image": tensors["image"].movedim(-1, -3)}
+    tensors = mapped(lambda values: torch.from_numpy(np.asarray(values)), batch)
+    if dataset.layout == "pixels":
+        return tensors
+    return tensors | mapped(_channels_first, {"image": tensors["image"]})
+
+
+def _channels_first(images: Any) -> Any:
+    return images.movedim(-1, -3)
 
 
 class TorchSamples(Dataset[dict[str, torch.Tensor]]):

@@ -5,6 +5,7 @@ attributes and rows, and all samples of the reader for training, are compared.
 """
 
 import faulthandler
+import functools
 import itertools
 import os
 import pickle
@@ -27,6 +28,9 @@ from image_extractor.viewing.dataset_check import check_checksums
 VARIANTS = list(itertools.product(("mapped", "all"), ("gh_class", "energy_recon"), ("none", "lz4", "zstd", "zlib")))
 N_FLIPS, N_BLOCKS, N_PARTS = 10_000, 1_000, 2_000
 BLOCK = 512
+
+#: What a reader writes when it has found nothing wrong.
+CHECKED = b"checked "
 
 #: Bytes of memory, beside what the tests hold, and seconds that a reader of a damaged file may take.
 MEMORY, SECONDS = 4 << 30, 60
@@ -83,9 +87,8 @@ def all_that_readers_return(path):
     return found
 
 
-def judged(path, expected):
-    """Return how a damaged dataset fares, and why it is lost, if it is."""
-    check_checksums(path)  # what `--check` begins with; it raises
+def compared(path, expected):
+    """Return how a damaged dataset fares that ``--check`` finds nothing wrong with, and why it is lost, if it is."""
     try:
         found = all_that_readers_return(path)
     except Exception as err:  # noqa: BLE001 - whatever it is, --check did not see it coming
@@ -93,8 +96,11 @@ def judged(path, expected):
     return ("harmless", "") if found == expected else ("", "all is well, but something else is read")
 
 
-def in_a_fork(function, *arguments):
-    """Return what a function returns, called in a process that may die of it; 'named' where it is no dataset any more."""
+def in_a_fork(check, compare):
+    """Return what `compare` returns of what `check` did, called in a process that may die of it.
+
+    What `check` refuses is 'named', and so is what HDF5 dies of in it: ``--check`` calls it in a process of its own.
+    """
     reading, writing = os.pipe()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of threads, which wait for work
@@ -105,8 +111,11 @@ def in_a_fork(function, *arguments):
             limit = MEMORY + int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
             resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
             faulthandler.disable()  # a reader that ends so is counted, not told
+            warnings.filterwarnings("ignore", module="tables")  # as the commands do
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-            answer = function(*arguments)
+            checked = check()
+            os.write(writing, CHECKED)
+            answer = compare(checked)
         except DatasetError:
             answer = "named", ""
         except BaseException as err:  # noqa: BLE001
@@ -114,25 +123,35 @@ def in_a_fork(function, *arguments):
         os.write(writing, pickle.dumps((answer[0], answer[1][:1000])))  # at once: a pipe takes so much
         os._exit(0)
     os.close(writing)
-    ready, *_ = select.select([reading], [], [], SECONDS)
-    if not ready:
+    data, hangs = b"", False
+    while not hangs:
+        hangs = not select.select([reading], [], [], SECONDS)[0]
+        more = b"" if hangs else os.read(reading, 1 << 20)
+        data += more
+        if not more:
+            break
+    if hangs:
         os.kill(child, signal.SIGKILL)
-    data = os.read(reading, 1 << 20) if ready else b""
     os.close(reading)
     _, status = os.waitpid(child, 0)
+    if hangs:
+        return "", "it hung"
+    answer = data.removeprefix(CHECKED)
+    if answer:
+        return pickle.loads(answer)
     if data:
-        return pickle.loads(data)
-    return ("", "it hung") if not ready else (f"ended the reader by signal {os.WTERMSIG(status)}", "")
+        return "", f"all is well, but its reader dies by signal {os.WTERMSIG(status)}"
+    return f"named: HDF5 crashes (signal {os.WTERMSIG(status)})", ""
 
 
-def campaign(tally, cases, paths, damage, judge, seed):
+def campaign(tally, cases, paths, damage, check, compare, seed):
     """Damage one file after the other, judge each, and put it right again."""
     whole = [path.read_bytes() for path in paths]
     for case in cases:
         dice, number = seeded(f"{seed} {case}"), case % len(paths)
         damaged, where = damage(whole[number], dice)
         paths[number].write_bytes(damaged)
-        how, why = in_a_fork(judge, number)
+        how, why = in_a_fork(functools.partial(check, number), functools.partial(compare, number))
         if why:
             tally.lost(f"{paths[number].name}: {where}", why)
         else:
@@ -150,7 +169,8 @@ def test_damage_of_a_dataset_is_named_or_harmless(name, damage, n, quick, datase
     tally = Tally(record_property, f"datasets with {name}")
     campaign(
         tally, chosen(range(n), quick), datasets, damage,
-        lambda number: judged(datasets[number], expected[number]), name,
+        lambda number: check_checksums(datasets[number]),
+        lambda number, _: compared(datasets[number], expected[number]), name,
     )  # fmt: skip
 
 
@@ -186,13 +206,12 @@ def test_damage_of_a_part_is_named_or_harmless(parts, tmp_path, record_property)
         finally:
             target.unlink(missing_ok=True)
 
-    def judge(number):
-        found = merged(number)
+    def compare(number, found):
         return ("harmless", "") if without_time(found) == expected[number] else ("", "merged to something else")
 
     expected = [without_time(merged(number)) for number in range(len(parts))]
     tally = Tally(record_property, "parts with a flipped bit")
-    campaign(tally, chosen(range(N_PARTS), 24), parts, flipped, judge, "parts")
+    campaign(tally, chosen(range(N_PARTS), 24), parts, flipped, merged, compare, "parts")
     assert not list(tmp_path.glob("*.h5"))
 
 

@@ -1,6 +1,8 @@
 """A sound dataset passes the check, and each kind of damage is named."""
 
+import os
 import shutil
+import signal
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from helpers.made_dataset import write_dataset
 from helpers.processes import called, run_script
 from helpers.resealed import changed
 
+from image_extractor.commands.read_data import main as read_data
 from image_extractor.viewing.dataset_check import check
 
 VARIANTS = [
@@ -363,3 +366,18 @@ def test_a_damaged_block_is_one_line(sound, tmp_path):
     for line in (summary.stderr, checked.stdout):
         assert line.startswith(f"{path}: damaged")
         assert line.count("\n") == 1
+
+
+def test_a_dataset_that_hdf5_crashes_on_is_named(sound, monkeypatch, capsys):
+    """As some flipped bits of metadata make it do: the next dataset is checked all the same."""
+
+    def crash(path):
+        if "all" in path.name:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return check(path)
+
+    monkeypatch.setattr("image_extractor.viewing.dataset_check.check", crash)
+    assert read_data(["--check", str(sound / "all.h5"), str(sound / "mapped.h5")]) == 1
+    printed = capsys.readouterr()
+    assert printed.err == f"{sound / 'all.h5'}: damaged: HDF5 crashes when it reads it\n"
+    assert "mapped.h5: all is well: " in printed.out
