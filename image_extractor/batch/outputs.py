@@ -16,7 +16,7 @@ from .tasks import MergeTask, merge_parts
 #: More parts than these are merged by workers first, in groups, so that the last merge opens few files, each of which
 #: takes 10 ms or more. It is only done where parts are smaller than SMALL on average (200 images): copying
 #: those of larger ones takes longer than to open them, and everything is written twice (scripts/benchmarks/scale.py).
-#: Groups are small, so that their images are copied as they are stored, see nodes.MAX_LOOKUPS.
+#: Parts of a group: what is open at once, and merged once more, is bounded.
 MANY, SMALL, GROUP = 10_000, 2 << 20, 30
 
 

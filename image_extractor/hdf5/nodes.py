@@ -10,6 +10,7 @@ from ..errors import DamagedDatasetError, DatasetError
 from ..parameters import columns as parameters
 from ..terminal.text_table import printable
 from . import schema
+from .chunk_places import chunk_places
 from .dataset_files import NewFile, damage
 
 #: A chunk is what is compressed, and read, at once: so many bytes of a table's rows, but one image. Trainings read
@@ -19,9 +20,6 @@ IMAGES_PER_CHUNK = 1
 
 #: Bytes of images that are copied at once.
 COPY_BYTES = 64 << 20
-
-#: HDF5 looks through all chunks of an array for where one is: where there are more, images are compressed anew.
-MAX_LOOKUPS = 5000
 
 #: What lies uncompressed is in chunks as large as this, where the final size is known: readers map it into memory.
 #: HDF5 admits chunks below 4 GiB.
@@ -103,26 +101,22 @@ def create_parameter_table(file, where, tel_id, filters, n_rows=0):
 def copy_images(source, target):
     """Append the images of an array to another of the same shape; as they are stored, if both are stored alike."""
     one_per_chunk = source.chunkshape == target.chunkshape == (1, *source.shape[1:])
-    as_stored = one_per_chunk and source.nrows <= MAX_LOOKUPS and _stored_alike(source, target)
+    with damage(source._v_file.filename):
+        places = chunk_places(source) if one_per_chunk and _stored_alike(source, target) else None
     first = 0
     for images in blocks(source):
-        if as_stored:
-            with damage(source._v_file.filename):
-                chunks = _chunks(source, first, len(images))
-            _append_chunks(target, chunks, images)
-        else:
+        if places is None:
             append(target, images)
+        else:
+            _append_chunks(target, _chunks(source, places[first : first + len(images)]), images)
         first += len(images)
 
 
-def _chunks(source, row, n_rows):
-    """Return chunks of one image each as they are stored: list of (bytes, filter mask).
-
-    They are read past HDF5, which would look for each of them once more.
-    """
-    rest, descriptor = (0,) * (source.ndim - 1), source._v_file.fileno()
-    places = [source.chunk_info((number, *rest)) for number in range(row, row + n_rows)]
-    return [(os.pread(descriptor, place.size, place.offset), place.filter_mask) for place in places]
+def _chunks(source, places):
+    """Yield chunks as they are stored, (bytes, filter mask): read past HDF5, which would look for each of them."""
+    descriptor = source._v_file.fileno()
+    for _, offset, size, mask in places.tolist():
+        yield os.pread(descriptor, size, offset), mask
 
 
 def _append_chunks(target, chunks, images):
