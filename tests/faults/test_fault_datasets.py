@@ -241,6 +241,27 @@ def lose(loss, file, monkeypatch):
         file.remove_node("/t")
 
 
+@pytest.mark.parametrize("name", ["Nodes", "Blocks"])
+def test_checksums_that_are_not_written_are_noticed(name, tmp_path, monkeypatch):
+    write = Seal.write
+
+    def without_a_row(self, file):
+        write(self, file)
+        node = file.root.Checksums._f_get_child(name)
+        node[:1] = np.zeros(1, node.dtype)
+
+    monkeypatch.setattr(Seal, "write", without_a_row)
+    with (
+        pytest.raises(OSError, match="not all that was written"),
+        replacing.replacing(tmp_path / "o.h5", sealed=True) as file,
+    ):
+        nodes.append(
+            nodes.create_table(file, "/", "t", np.dtype([("a", "<i8")]), nodes.filters("none"), {}),
+            np.zeros(3, [("a", "<i8")]),
+        )
+    assert not list(tmp_path.iterdir())
+
+
 # -- two runs, one output -----------------------------------------------------------------------------
 
 
