@@ -1,12 +1,15 @@
 #!/usr/bin/env python
 """Train a small convolutional network to tell gammas from protons, as an example and as a check of a dataset.
 
-    train_demo.py DATASET.h5 [--energy] [--save NETWORK.pt] [--parameters] [--plot train_demo.png] [--shuffle_labels]
+    train_demo.py DATASET.h5 [--energy] [--save NETWORK.pt] [--checkpoint TRAINING.pt] [--parameters]
+                             [--plot train_demo.png] [--shuffle_labels]
 
 DATASET holds gammas and protons, split into Training and Validation (and Test, where there is one). With --parameters
 a random forest learns from image parameters alone, in the place of a network from images. With --shuffle_labels no
 image keeps its label: the area under the ROC curve must fall to 0.5, or something leaks. With --energy the network also
-learns the energy of gammas. --save keeps it for predict_demo.py, which takes it to other datasets.
+learns the energy of gammas. --save keeps it for predict_demo.py, which takes it to other datasets. --checkpoint keeps
+the training itself, every 50 batches: after an interruption the same command goes on in the middle of an epoch, and
+ends with the network of one that was not interrupted.
 Needs torch (with --parameters scikit-learn, which ctapipe brings along), and matplotlib for the plot.
 """
 
@@ -14,6 +17,7 @@ import argparse
 import functools
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -131,6 +135,88 @@ def _check_classes(path, table, labels):
         raise DatasetError(f"{path}: {table} has {counts}: both are needed to learn what tells them apart")
 
 
+#: Batches after which a checkpoint is written.
+CHECKPOINT_BATCHES = 50
+
+
+class Training:
+    """A training that can be interrupted: network, optimizer, the order of batches, random numbers and losses.
+
+    Attributes
+    ----------
+    model : nn.Module
+    losses : list of [mean loss, loss of the validation], of each epoch
+    seconds : {"loading": s, "training": s}
+    n_images : int
+    """
+
+    def __init__(self, model, batches, epochs, path):
+        self.model, self._batches, self._path = model, batches, Path(path) if path else None
+        self._optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=1e-2)
+        n_steps = epochs * (len(batches.dataset) // batches.batch_size + 1)
+        self._schedule = torch.optim.lr_scheduler.OneCycleLR(self._optimizer, 4e-3, total_steps=n_steps)
+        self.losses, self._of_batches, self.seconds, self.n_images = [], [], {"loading": 0.0, "training": 0.0}, 0
+        if self._path and self._path.exists():
+            self._go_on(torch.load(self._path, weights_only=True))
+
+    @property
+    def _parts(self):
+        return {"model": self.model, "optimizer": self._optimizer, "schedule": self._schedule, "batches": self._batches}
+
+    def _go_on(self, kept):
+        for name, part in self._parts.items():
+            part.load_state_dict(kept[name])
+        self.losses, self._of_batches = kept["losses"], kept["of_batches"]
+        torch.set_rng_state(kept["random"])
+        print(f"{self._path}: goes on in epoch {len(self.losses) + 1} after {len(self._of_batches)} batches")
+
+    def _keep(self):
+        """Write the checkpoint; the old one is there until the new one is whole."""
+        kept = {name: part.state_dict() for name, part in self._parts.items()}
+        kept |= {"losses": self.losses, "of_batches": self._of_batches, "random": torch.get_rng_state()}
+        temporary = self._path.with_name(f"{self._path.name}.tmp")
+        torch.save(kept, temporary)
+        temporary.replace(self._path)
+
+    def epoch(self):
+        """Train with what is left of the next epoch; return the mean loss of all its batches."""
+        self.model.train()
+        # a generator of its own: DataLoader would take a number from torch's, one more for each interruption
+        batches = DataLoader(self._batches, batch_size=None, generator=torch.Generator())
+        start = time.perf_counter()
+        for batch in batches:
+            loaded = time.perf_counter()
+            self._step(batch)
+            self.seconds["loading"] += loaded - start
+            start = time.perf_counter()
+            self.seconds["training"] += start - loaded
+            self.n_images += len(batch["image"])
+            if self._path and len(self._of_batches) % CHECKPOINT_BATCHES == 0:
+                self._keep()
+                start = time.perf_counter()
+        return float(np.mean(self._of_batches))
+
+    def _step(self, batch):
+        loss = loss_of(self.model(batch["image"]), batch["is_gamma"].float(), batch["log10_energy"].float())
+        self._optimizer.zero_grad()
+        loss.backward()
+        self._optimizer.step()
+        self._schedule.step()
+        self._of_batches.append(loss.item())
+
+    def end_epoch(self, mean_loss, held_out):
+        """Note the losses of an epoch."""
+        self.losses.append([mean_loss, held_out])
+        self._of_batches = []
+        self._batches.set_epoch(len(self.losses))
+        if self._path:
+            self._keep()
+
+    def rates(self):
+        """Return images/s of loading, and of training, in words."""
+        return ", ".join(f"{name} {self.n_images / max(s, 1e-9):,.0f} images/s" for name, s in self.seconds.items())
+
+
 def train(arguments):
     """Train and test; returns the losses of each epoch, the ROC curve and its area."""
     tables = [
@@ -148,25 +234,15 @@ def train(arguments):
         dataset.as_torch(64, shuffle=dataset is tables[0], seed=arguments.seed) for dataset in tables
     )
     model = network(tables[0].image_shape[-1], 2 if arguments.energy else 1).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=1e-2)
-    n_steps = arguments.epochs * (len(tables[0]) // 64 + 1)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=n_steps)
-    losses = []
-    for epoch in range(arguments.epochs):
-        model.train()
-        training.set_epoch(epoch)
-        epoch_losses = []
-        for batch in DataLoader(training, batch_size=None):
-            loss = loss_of(model(batch["image"]), batch["is_gamma"].float(), batch["log10_energy"].float())
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-            epoch_losses.append(loss.item())
+    run = Training(model, training, arguments.epochs, arguments.checkpoint)
+    while len(run.losses) < arguments.epochs:
+        mean_loss = run.epoch()
         held_out, outputs, labels, _ = evaluate(model, validation)
-        losses.append((np.mean(epoch_losses), held_out))
+        run.end_epoch(mean_loss, held_out)
         area = roc(outputs[:, 0], labels)[2]
-        print(f"epoch {epoch + 1}: loss {losses[-1][0]:.3f}, validation {held_out:.3f}, AUC {area:.3f}")
+        print(f"epoch {len(run.losses)}: loss {mean_loss:.3f}, validation {held_out:.3f}, AUC {area:.3f}", flush=True)
+    if run.n_images:
+        print(run.rates())
     _, outputs, labels, log10_energy = evaluate(model, test)
     if arguments.energy:
         error = (outputs[:, 1] - log10_energy)[labels > 0]
@@ -175,7 +251,7 @@ def train(arguments):
         )
     if arguments.save:
         torch.save(saved(model, tables[0]), arguments.save)
-    return np.array(losses), roc(outputs[:, 0], labels)
+    return np.array(run.losses), roc(outputs[:, 0], labels)
 
 
 #: What a forest learns from: all that ctapipe makes of an image.
@@ -234,13 +310,14 @@ def main():
     parser.add_argument("--parameters", action="store_true", help="learn from image parameters, with a random forest")
     parser.add_argument("--energy", action="store_true", help="also learn the energy of gammas")
     parser.add_argument("--save", metavar="NETWORK.pt", help="keep the network for predict_demo.py")
+    parser.add_argument("--checkpoint", metavar="TRAINING.pt", help="keep the training; if it is there, go on with it")
     parser.add_argument("--epochs", type=int, default=8, help="default: 8")
     parser.add_argument("--seed", type=int, default=0, help="default: 0")
     parser.add_argument("--shuffle_labels", action="store_true", help="take the labels from the images")
     parser.add_argument("--plot", help="draw loss and ROC curve into this file")
     arguments = parser.parse_args()
-    if arguments.parameters and (arguments.energy or arguments.save):
-        parser.error("--energy and --save go with a network, not with --parameters")
+    if arguments.parameters and (arguments.energy or arguments.save or arguments.checkpoint):
+        parser.error("--energy, --save and --checkpoint go with a network, not with --parameters")
     start = time.monotonic()
     try:
         find_files(arguments.path)
