@@ -11,9 +11,7 @@ not: PyTables is not made for them.
 """
 
 import copy
-import glob
 import operator
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +19,12 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from . import split_fractions
-from .errors import ConfigError, DatasetError, MissingNameError
+from .errors import MissingNameError
 from .events.showers import Shares, Showers
 from .hdf5.stored_rows import OpenFiles
-from .input_files import find_files
 from .training import camera_pixels, epochs, sample_columns, sample_cuts, sample_index, sample_order, stored_images
 from .training.chosen_telescopes import Telescopes
+from .training.dataset_paths import Paths, find_datasets
 from .training.event_weights import EventWeight
 from .training.reader_choice import Choice, make_reader
 from .training.sample_types import Batch, Integers, Records, mapped
@@ -38,9 +36,6 @@ if TYPE_CHECKING:
     from .training.torch_datasets import TorchBatches, TorchSamples
 
 __all__ = ["ImageDataset", "find_datasets"]
-
-#: Paths, or wildcards, as people give them: one or several.
-Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
 #: Labels by name or weights, one or several.
 Columns = str | EventWeight | Iterable[str | EventWeight]
@@ -184,6 +179,19 @@ class ImageDataset:
     def runs(self) -> Records:
         """Run_Table of all files, structured array (n_runs,)."""
         return self._reader.index.runs
+
+    @property
+    def channel_scales(self) -> list[float]:
+        """Stored counts per p.e., ns or whole cell of each channel: what integers of ``dtype = None`` are divided by.
+
+        So they can go to a GPU as they are stored, and be scaled there.
+
+        Raises
+        ------
+        DatasetError
+            If files store different numbers for the same values.
+        """
+        return self._reader.scales()
 
     @property
     def content_sha256(self) -> list[str]:
@@ -398,7 +406,8 @@ class ImageDataset:
 
         Without a batch size a map-style dataset that DataLoader fetches whole batches from; with one an iterable
         dataset of batches as :meth:`batches` yields them, for ``DataLoader(..., batch_size=None)``, shared out
-        among workers; its ``set_epoch`` chooses the order. `options` are those of :meth:`batches`.
+        among workers; its ``set_epoch`` chooses the order. `options` are those of :meth:`batches`, and `pin_memory`:
+        images are written once, to pinned memory, where there is a GPU.
         """
         from .training.torch_datasets import TorchBatches, TorchSamples
 
@@ -423,20 +432,6 @@ class ImageDataset:
     def close(self) -> None:
         """Close the files; they open again when they are needed."""
         self._files.close()
-
-
-def find_datasets(path_or_paths: Paths) -> list[str]:
-    """Return paths, given one by one or by wildcards, as a list of strings; those of a wildcard in natural order."""
-    given = [path_or_paths] if isinstance(path_or_paths, str | os.PathLike) else path_or_paths
-    paths: list[str] = []
-    try:
-        for path in [os.fspath(one) for one in given]:
-            paths += map(str, find_files(path)) if glob.has_magic(path) else [path]
-    except ConfigError as err:
-        raise DatasetError(str(err)) from err
-    if not paths:
-        raise DatasetError("no dataset is given: give at least one file")
-    return paths
 
 
 def _check_weights(columns: Sequence[str | EventWeight], index: sample_index.SampleIndex) -> None:

@@ -36,7 +36,9 @@ def replacing(path, folder=None, sealed=False):
             checksum = seal.of_root(file)
         with _written(temporary) as file:
             _check(lambda: seal.of_root(file) == checksum and seal.check(file, sealed) is None)
-            _check(lambda: not sealed or Seal.read(file) is not None)  # the stored checksums are those of this file, too
+            _check(
+                lambda: not sealed or Seal.read(file) is not None
+            )  # the stored checksums are those of this file, too
 
 
 def change_attributes(path, new, removed=()):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .sample_order import Order, Share
 from .sample_reader import SampleReader
@@ -70,6 +71,10 @@ class EpochBatches(Iterator[Batch]):
             "batches": self._taken if n_batches is None else n_batches,
             **{name: getattr(share, name) for name in ("batch_size", "world_size", "n_workers")},
         }
+
+    def write_to(self, allocate: Callable[[int], NDArray[np.uint8]]) -> None:
+        """Let images be written to memory that a function allocates, so many bytes, and that is used again."""
+        self._reader, self._found = self._reader.in_memory(allocate), None
 
     def n_seen(self) -> int:
         """Return how many samples of the epoch all ranks have seen, if each had as many batches as this one."""

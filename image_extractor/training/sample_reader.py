@@ -79,6 +79,17 @@ class SampleReader:
         part.index, part._class_weights = index, None
         return part
 
+    def scales(self) -> list[float]:
+        """Return stored counts per p.e., ns or whole cell of each channel; DatasetError unless all sources agree."""
+        stored_images.check_stored_numbers(self.index.sources)
+        return list(self._conversions[0].stored[1])
+
+    def in_memory(self, allocate: Callable[[int], NDArray[np.uint8]]) -> "SampleReader":
+        """Return a reader whose images are written to memory of another kind; see BufferPool."""
+        part = copy.copy(self)
+        part._pool = stored_images.BufferPool(allocate=allocate)
+        return part
+
     def stored(self) -> "tuple[SampleReader, Values] | tuple[None, None]":
         """Return (a reader of the numbers as they are stored, a function that turns such images into values).
 
@@ -101,7 +112,10 @@ class SampleReader:
         if self._cells is None:
             return images
         *lead, n_x, n_y, n_channels = images.shape
-        return images.reshape(*lead, n_x * n_y, n_channels).take(self._cells, axis=-2)
+        vectors = self._pool.empty((*lead, len(self._cells), n_channels), images.dtype)
+        # any mode but 'raise' writes to where it is told at once
+        images.reshape(*lead, n_x * n_y, n_channels).take(self._cells, axis=-2, out=vectors, mode="clip")
+        return vectors
 
     @property
     def image_shape(self) -> tuple[int, ...]:

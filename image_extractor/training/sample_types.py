@@ -39,6 +39,8 @@ class Batches(Protocol):
 
     def start_at(self, n_samples: int) -> None: ...
 
+    def write_to(self, allocate: Callable[[int], NDArray[np.uint8]]) -> None: ...
+
 
 class Samples(Protocol):
     """What frameworks ask of an ImageDataset."""

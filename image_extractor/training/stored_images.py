@@ -3,7 +3,7 @@
 import copy
 import itertools
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,11 +38,19 @@ class BufferPool:
         Pieces of memory that wait to be used again, at most.
     largest : int or None
         Bytes of the largest arrays that are lent memory, None: of any size; others get their own.
+    allocate : callable, optional
+        Returns so many bytes of memory of another kind, which arrays of any size are lent.
     """
 
-    def __init__(self, kept: int = BUFFERS_KEPT, largest: int | None = LARGEST_KEPT) -> None:
+    def __init__(
+        self,
+        kept: int = BUFFERS_KEPT,
+        largest: int | None = LARGEST_KEPT,
+        allocate: Callable[[int], Bytes] | None = None,
+    ) -> None:
         self._free: deque[Bytes] = deque(maxlen=kept)
-        self._largest = largest
+        self._smallest, self._largest = (SMALLEST_KEPT, largest) if allocate is None else (1, None)
+        self._allocate = allocate or _plain_memory
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_free": deque(maxlen=self._free.maxlen)}
@@ -50,7 +58,7 @@ class BufferPool:
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         """Return an array as numpy.empty does."""
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-        if size < SMALLEST_KEPT or (self._largest is not None and size > self._largest):
+        if size < self._smallest or (self._largest is not None and size > self._largest):
             return np.empty(shape, dtype)
         memory = self._taken(size)
         return np.asarray(_Loan(memory, memory[:size].view(dtype).reshape(shape), self._free))
@@ -64,7 +72,11 @@ class BufferPool:
             if size <= memory.nbytes <= 2 * size:
                 return memory
             self._free.append(memory)
-        return np.empty(size, np.uint8)
+        return self._allocate(size)
+
+
+def _plain_memory(size: int) -> Bytes:
+    return np.empty(size, np.uint8)
 
 
 class _Loan:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 from torch.utils.data._utils.collate import default_collate_fn_map
 
@@ -56,6 +57,12 @@ class TorchSamples(Dataset[dict[str, torch.Tensor]]):
         return [WholeBatch(to_tensors(self.dataset, self.dataset[numbers]))]
 
 
+def pinned_memory(size: int) -> NDArray[np.uint8]:
+    """Return so many bytes of pinned memory."""
+    memory: NDArray[np.uint8] = torch.empty(size, dtype=torch.uint8, pin_memory=True).numpy()
+    return memory
+
+
 #: Workers of a DataLoader that can be told to go on.
 MAX_WORKERS = 1023
 
@@ -66,10 +73,14 @@ class TorchBatches(IterableDataset[dict[str, torch.Tensor]]):
     Workers share the batches out; all together see every sample once. ``state_dict()`` and ``load_state_dict()`` are
     those of :class:`epochs.EpochBatches`. Workers do not tell how far they are: with those of a DataLoader a state is
     ``state_dict(n_batches)`` of the batches that came out of it. torchdata's StatefulDataLoader asks the workers.
+
+    With `pin_memory` images are written once, to pinned memory, from where they go to a GPU at once
+    (``images.to("cuda", non_blocking=True)``). Workers can't: with them it is up to DataLoader(..., pin_memory=True).
     """
 
-    def __init__(self, dataset: Samples, batch_size: int, **options: Any) -> None:
+    def __init__(self, dataset: Samples, batch_size: int, pin_memory: bool = False, **options: Any) -> None:
         self.dataset, self.batch_size, self.options = dataset, batch_size, options
+        self.pin_memory = pin_memory
         self._current = dataset.batches(batch_size, **options)  # says at once what is wrong with the options
         # in shared memory, so that workers that live longer than an epoch see it change: the epoch, samples of it that
         # were seen before, and which workers (and, first, this process) have not yet taken notice of these
@@ -121,4 +132,6 @@ class TorchBatches(IterableDataset[dict[str, torch.Tensor]]):
         elif self._is_new[slot]:
             self._current.start_at(int(self._place[1]))
         self._is_new[slot] = False
+        if self.pin_memory and not worker and torch.cuda.is_available():
+            self._current.write_to(pinned_memory)
         return map(functools.partial(to_tensors, self.dataset), self._current)

@@ -1,7 +1,7 @@
 """Events whose telescopes have images of several shapes: an array for each type, padded to one multiplicity."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -85,6 +85,16 @@ class TypeReader:
         part = copy.copy(self)
         part._readers = {name: reader.of(index) for name, reader in self._readers.items()}
         part._plain = next(iter(part._readers.values()))
+        return part
+
+    def scales(self) -> list[float]:
+        """As of SampleReader; types have them in common."""
+        return self._plain.scales()
+
+    def in_memory(self, allocate: Callable[[int], NDArray[np.uint8]]) -> "TypeReader":
+        """As of SampleReader; images in the order of their size are copied once more, to memory of NumPy's."""
+        part = copy.copy(self)
+        part._readers = {name: reader.in_memory(allocate) for name, reader in self._readers.items()}
         return part
 
     def stored(self) -> tuple[None, None]:

@@ -139,6 +139,23 @@ def write_group(file, path, events, has, grids, made, attributes, filters, rando
     nodes.create_table(file, path, "Events", events.dtype, filters, attributes).append(events)
 
 
+def write_pixels(path, **keywords):
+    """Write a random dataset whose cameras say where their pixels are."""
+    write_dataset(path, **keywords)
+    with tables.open_file(path, "a") as file:
+        for name in ("LSTCam", "NectarCam"):
+            mapping = file.root.Cameras._f_get_child(name)._v_attrs["mapping"]
+            file.remove_node(f"/Cameras/{name}")
+            rows = np.zeros(9, schema.dtype(schema.CAMERA_COLUMNS))
+            rows["pixel_id"], rows["array_x"], rows["array_y"] = np.arange(9), np.arange(9) // 3, np.arange(9) % 3
+            table = file.create_table("/Cameras", name, obj=rows)
+            for key, value in {
+                "mapping": mapping, "pixel_shape": "square", "array_shape": np.array([4, 3], np.int32), "scale_factor": 1,
+            }.items():  # fmt: skip
+                table._v_attrs[key] = value
+    return path
+
+
 def plain_images(path, table="Events"):
     """Return {(obs_id, event_id, primary, tel_id): image} as PyTables reads them, (x, y, channel), scales undone."""
     found = {}

@@ -4,9 +4,8 @@ import importlib.util
 
 import numpy as np
 import pytest
-import tables
 from helpers.geometries import CAMERAS, demo_geometry, lattice
-from helpers.random_dataset import write_dataset
+from helpers.random_dataset import write_pixels
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
@@ -14,7 +13,6 @@ from scipy.sparse import csr_array
 from image_extractor import DatasetError
 from image_extractor.dataset import ImageDataset
 from image_extractor.errors import MissingNameError
-from image_extractor.hdf5 import schema
 from image_extractor.mapping import images
 from image_extractor.training.camera_pixels import CameraPixels
 from image_extractor.viewing.event_images import open_events
@@ -181,23 +179,6 @@ def test_all_ways_to_read_give_the_same_vectors(view, tmp_path):
             np.testing.assert_array_equal(batch["image"], taken)
     if HAS_HEXAGDLY:
         assert vectors.as_torch()[0]["image"].shape == vectors[0]["image"].shape
-
-
-def write_pixels(path, **keywords):
-    """Write a random dataset whose cameras say where their pixels are."""
-    write_dataset(path, **keywords)
-    with tables.open_file(path, "a") as file:
-        for name in ("LSTCam", "NectarCam"):
-            mapping = file.root.Cameras._f_get_child(name)._v_attrs["mapping"]
-            file.remove_node(f"/Cameras/{name}")
-            rows = np.zeros(9, schema.dtype(schema.CAMERA_COLUMNS))
-            rows["pixel_id"], rows["array_x"], rows["array_y"] = np.arange(9), np.arange(9) // 3, np.arange(9) % 3
-            table = file.create_table("/Cameras", name, obj=rows)
-            for key, value in {
-                "mapping": mapping, "pixel_shape": "square", "array_shape": np.array([4, 3], np.int32), "scale_factor": 1,
-            }.items():  # fmt: skip
-                table._v_attrs[key] = value
-    return path
 
 
 def test_what_has_no_pixels_is_refused(all_cameras, convert, make_config, tmp_path):
