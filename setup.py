@@ -11,6 +11,7 @@ VERSION = re.search(r'__version__ = "(.+)"', (HERE / "image_extractor/version.py
 EXTRAS = {
     "scripts": ["uproot>=5", "matplotlib", "pillow"],
     "dask": ["dask", "distributed"],
+    "ctlearn": ["ctlearn"],
 }
 EXTRAS["test"] = [
     "pytest",

@@ -171,6 +171,11 @@ class ImageDataset:
         return f"<ImageDataset {files} {self.table}: {len(self)} samples of {self.image_shape}>"
 
     @property
+    def paths(self) -> list[str]:
+        """The files, in the order in which they are read."""
+        return list(self._paths)
+
+    @property
     def telescopes(self) -> Records:
         """Rows of Tel_Table of the chosen telescopes, structured array (n_tel,)."""
         return self._reader.index.telescopes

@@ -41,6 +41,7 @@ ALLOWED = {
     "demo": {"cuts", "inputs", "config", "terminal"},
     "image_extractor": {"batch", "analysis", "conversion", "inputs", "cuts", "config"},
     "dataset": {"training", "hdf5", "events"},
+    "ctlearn_reader": {"dataset", "training", "hdf5", "parameters"},
     "commands": {"image_extractor", "batch", "workers", "viewing", "cuts", "reconstruction", "hdf5", "config", "terminal"},
     "__init__": {"image_extractor"},
     "__main__": {"commands"},
