@@ -40,7 +40,7 @@ class PackedRows:
         import blosc2  # takes a while, and files that are not compressed do without
 
         self._blosc = blosc2
-        self._path, self._descriptor = node._v_file.filename, node._v_file.fileno()
+        self._node, self._path, self._descriptor = node, node._v_file.filename, node._v_file.fileno()
         self._compressed, self._sums = bool(node.filters.complevel), sums
         self._offsets, self._sizes = places["offset"].astype(np.int64), places["size"].astype(np.int64)
         self._masks, self._n_rows, self._per_chunk = places["mask"], node.shape[0], node.chunkshape[0]
@@ -89,13 +89,21 @@ class PackedRows:
                 yield view[offsets[place] - begin : ends[place] - begin]
 
     def _unpack_one(self, number, chunk, target):
-        if self._compressed and not self._masks[number]:
-            n_bytes, of_block, packed = HEADER.unpack_from(chunk, 4)
-            if (n_bytes, packed) != (target.nbytes, len(chunk)):
-                raise ValueError(f"chunk {number} is not of its size")
-            if n_bytes <= of_block:
-                self._blosc.decompress(chunk, dst=target)
-            else:  # the other function would start threads, beside those of workers
-                self._blosc.decompress2(chunk, dst=target, nthreads=1)
-        else:
+        if not self._compressed or self._masks[number]:
             target[...] = np.frombuffer(chunk, np.uint8)
+            return
+        try:
+            self._decompress(chunk, target)
+        except (ValueError, RuntimeError, struct.error):  # HDF5 says what it is: it may read what is damaged a little
+            first = number * self._per_chunk
+            rows = self._node.read(first, min(first + self._per_chunk, self._n_rows))
+            target[: rows.nbytes] = np.ascontiguousarray(rows).view(np.uint8).ravel()
+
+    def _decompress(self, chunk, target):
+        n_bytes, of_block, packed = HEADER.unpack_from(chunk, 4)
+        if (n_bytes, packed) != (target.nbytes, len(chunk)):
+            raise ValueError("not of its size")
+        if n_bytes <= of_block:
+            self._blosc.decompress(chunk, dst=target)
+        else:  # the other function would start threads, beside those of workers
+            self._blosc.decompress2(chunk, dst=target, nthreads=1)

@@ -28,6 +28,8 @@ def start_logging(level):
 def log_to_stderr(level, text="%(levelname)s: %(message)s"):
     """Send all log lines of `level` and above to stderr, unless the program that calls has seen to that."""
     logging.basicConfig(format=text, level=level)
+    # PyTables' words for damage that is named in a line of its own
+    warnings.filterwarnings("ignore", message="Unsupported type for attribute")
 
 
 class noted(logging.Handler):  # noqa: N801 - used as a with statement's verb

@@ -111,7 +111,7 @@ def in_a_fork(check, compare):
             limit = MEMORY + int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
             resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
             faulthandler.disable()  # a reader that ends so is counted, not told
-            warnings.filterwarnings("ignore", module="tables")  # as the commands do
+            warnings.filterwarnings("ignore", message="Unsupported type for attribute")  # as the commands do
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
             checked = check()
             os.write(writing, CHECKED)
