@@ -1,11 +1,12 @@
 #!/usr/bin/env python
 """Measure how fast datasets are read back, beside dl1-data-handler on a ctapipe-process file of the same events.
 
-    reader.py DATASET.h5 [--dl1 DL1.h5 --dl1dh_python ENV/bin/python]
+    reader.py DATASET.h5 [--dl1 DL1.h5 --dl1dh_python ENV/bin/python] [--as_it_is OTHER.h5 ...]
 
-DATASET is written again in several layouts (in a temporary folder); each is read in batches, one core, warm cache,
-labels included, in epochs of its own process. Rounds alternate between readers; the median counts. dl1-data-handler
-runs in the environment of --dl1dh_python: its DLImageReader with the AxialMapper, channels image and peak_time.
+DATASET is written again in several layouts (in a temporary folder); each, and others as they are, is read in batches,
+one core, warm cache, labels included, in epochs of its own process. Rounds alternate between readers; the median
+counts. dl1-data-handler runs in the environment of --dl1dh_python: its DLImageReader with the AxialMapper, channels
+image and peak_time.
 """
 
 import argparse
@@ -25,7 +26,6 @@ LAYOUTS = {
     "lz4, one image": ("lz4", 1),
     "zstd, 64 KiB": ("zstd", 1 << 16),
     "zstd, one image": ("zstd", 1),
-    "zstd, 1 MiB": ("zstd", 1 << 20),
 }
 ORDERS = ("sequential", "random", "blocks")
 
@@ -127,6 +127,7 @@ def compare(arguments):
             path = str(Path(folder) / f"{number}.h5")
             lay_out(arguments.path, path, compression, chunk_bytes)
             readers[name] = sys.executable, "dataset", path
+        readers |= {Path(path).stem: (sys.executable, "dataset", path) for path in arguments.as_it_is}
         rounds = {name: [] for name in readers}
         for _ in range(arguments.rounds):
             for name, (python, kind, path) in readers.items():
@@ -149,6 +150,7 @@ def main():
     parser.add_argument("--table", default="Events", help="Events, Training, ... (default: Events)")
     parser.add_argument("--dl1", help="file of ctapipe-process --write-images with the same events")
     parser.add_argument("--dl1dh_python", default=sys.executable, help="Python that has dl1-data-handler")
+    parser.add_argument("--as_it_is", metavar="OTHER.h5", nargs="*", default=[], help="datasets to read as they are")
     parser.add_argument("--batch_size", type=int, default=64, help="default: 64")
     parser.add_argument("--rounds", type=int, default=3, help="default: 3")
     parser.add_argument("--seconds", type=float, default=2.0, help="per order and round (default: 2)")
