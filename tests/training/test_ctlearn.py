@@ -48,7 +48,8 @@ def files(request, tmp_path_factory):
             (folder / kind / primary).mkdir(parents=True)
         dl1 = folder / "theirs" / primary / "a.dl1.h5"
         command = ["ctapipe-process", "--input", simtel, "--output", dl1, "--write-images", *CLEANING]
-        subprocess.run([Path(sys.executable).parent / command[0], *command[1:]], check=True, capture_output=True)
+        program = Path(sys.executable).parent / command[0]
+        subprocess.run([program, *command[1:]], check=True, capture_output=True, cwd=folder)
         ImageExtractor(
             folder / "ours" / primary / "a.h5", None, "gh_class", storage_mode="mapped", telescope_type_mode="ALL",
             use_pkl_dict=False, image_scale_factor=1, image_mode="PIXELS_TIMING_2C", image_dtype="float32",
@@ -199,6 +200,6 @@ def test_ctlearn_trains(files, tasks, mode, tmp_path):
         *(f"--reco={task}" for task in tasks),
     ]
     command += ["--background", folder / "ours" / "proton"] if tasks == ["type"] else []
-    ended = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    ended = subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr[-2000:]
     assert (tmp_path / "model" / "ctlearn_model.keras").exists()
