@@ -76,7 +76,5 @@ def _one_by_one(node, n_chunks):
 
 
 def _place(node, row):
-    if not hasattr(node, "chunk_info"):  # PyTables before 3.10
-        return None
     info = node.chunk_info((row, *(0,) * (node.ndim - 1)))
     return None if info.offset is None else (row, info.offset, info.size, info.filter_mask)

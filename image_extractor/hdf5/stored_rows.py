@@ -17,7 +17,6 @@ BLOCK_BYTES = 8 << 20
 #: Uncompressed chunks that are mapped: more of them are small, and cheaper to copy than to keep as arrays.
 MAX_MAPPED = 2000
 
-
 #: What has happened to a file that is not the one that was opened.
 CHANGED = "has changed since this dataset was opened: open it anew"
 

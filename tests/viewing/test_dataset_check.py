@@ -4,6 +4,8 @@ import faulthandler
 import os
 import shutil
 import signal
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -383,3 +385,25 @@ def test_a_dataset_that_hdf5_crashes_on_is_named(sound, monkeypatch, capsys):
     printed = capsys.readouterr()
     assert printed.err == f"{sound / 'all.h5'}: damaged: HDF5 crashes when it reads it\n"
     assert "mapped.h5: all is well: " in printed.out
+
+
+def test_an_interrupted_check_does_not_wait_for_what_reads(sound, monkeypatch, capsys):
+    """Nor does that process stay."""
+    note = sound / "pid"
+
+    def endless(_path):
+        note.write_text(str(os.getpid()))
+        time.sleep(600)
+
+    monkeypatch.setattr("image_extractor.viewing.dataset_check.check", endless)
+    threading.Thread(target=terminated_when, args=(note,), daemon=True).start()
+    assert read_data(["--check", str(sound / "all.h5")]) == 143
+    assert capsys.readouterr().err == "interrupted\n"
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(note.read_text()), 0)
+
+
+def terminated_when(note):
+    while not note.exists() or not note.read_text():
+        time.sleep(0.05)
+    os.kill(os.getpid(), signal.SIGTERM)
