@@ -97,6 +97,8 @@ class ImageExtractorReader(DLDataReader):
         Component.__init__(self, config=config, parent=parent, **kwargs)
         if not input_url_signal:
             raise TraitError("The 'input_url_signal' list cannot be empty.")
+        if any(number > 0 for *_, number in self.min_telescopes_of_type):
+            raise TraitError("min_telescopes_of_type: there is one type, of which min_telescopes asks")
         self.quality_query = TableQualityQuery(parent=self)
         self.process_type = ProcessType.Simulation
         self.input_url_signal, self.input_url_background = list(input_url_signal), list(input_url_background or ())
@@ -135,13 +137,25 @@ class ImageExtractorReader(DLDataReader):
     def _open(self, paths: list[str]) -> ImageDataset:
         for path in paths:
             with open_to_read(path) as file:
+                if schema.kind(file) != schema.SIMULATED:
+                    raise DatasetError(f"{path}: is observed: there is no truth to learn")
                 if schema.TEL_POINTING in file.root._v_attrs:
-                    raise DatasetError(
-                        f"{path}: telescopes look elsewhere than their array, which CTLearn does not know"
-                    )
+                    raise DatasetError(f"{path}: telescopes look elsewhere than their array, as CTLearn can not")
         channels = [CHANNELS[name] for name in self.channels]
         columns = tuple(COLUMNS.values())
-        return ImageDataset(paths, self.table, telescopes=self.tel_ids, channels=channels, columns=columns)
+        dataset = ImageDataset(paths, self.table, telescopes=self.tel_ids, channels=channels, columns=columns)
+        self._check_alike(dataset)
+        return dataset
+
+    def _check_alike(self, dataset: ImageDataset) -> None:
+        """Raise DatasetError unless all files have the telescopes, and images like those, of the first."""
+        for name in ("camera", "optics", "focal_length"):
+            if not np.isin(dataset.telescopes[name], self._telescopes[name]).all():
+                raise DatasetError(f"{dataset.paths[0]}, ...: telescopes have another {name} than the first file's")
+        images = dataset.image_shape, dataset.image_facts
+        self._alike = getattr(self, "_alike", images)
+        if images != self._alike:
+            raise DatasetError(f"{dataset.paths[0]}: images are {images}, those of the signal {self._alike}")
 
     # -- examples ----------------------------------------------------------------------------------------------------
 
@@ -150,6 +164,8 @@ class ImageExtractorReader(DLDataReader):
         dataset = self._datasets[number]
         labels = dataset.labels()
         table = Table({name: labels[ours] for name, ours in COLUMNS.items()})
+        if np.isnan(table["fov_lon"]).any() or np.isnan(table["telescope_pointing_altitude"]).any():
+            raise DatasetError(f"{dataset.paths[0]}, ...: of a format without directions around the pointing")
         for name, unit in UNITS.items():
             table[name].unit = unit
         table["file_index"], table["table_index"] = number, np.arange(len(dataset))

@@ -27,7 +27,7 @@ from .training.chosen_telescopes import Telescopes
 from .training.dataset_paths import Paths, find_datasets
 from .training.event_weights import EventWeight
 from .training.reader_choice import Choice, make_reader
-from .training.sample_types import Batch, Integers, Records, mapped
+from .training.sample_types import Batch, Integers, Records, map_arrays
 from .training.type_reader import Maximum
 
 if TYPE_CHECKING:
@@ -270,13 +270,13 @@ class ImageDataset:
     def __getitem__(self, key: Any) -> Batch:
         """Return a sample, dataset[i], or a batch, dataset[i:j], dataset[[i, j, ...]] or dataset[mask]."""
         if isinstance(key, int | np.integer) and not isinstance(key, bool | np.bool_):
-            return mapped(operator.itemgetter(0), self._batch(self._numbers([key])))
+            return map_arrays(operator.itemgetter(0), self._batch(self._numbers([key])))
         return self._batch(self._numbers(key))
 
     def __getitems__(self, keys: Sequence[int]) -> list[Batch]:
         """Return a list of samples that are read as one batch; PyTorch's DataLoader asks for batches in this way."""
         batch = self._batch(self._numbers(keys))
-        return [mapped(operator.itemgetter(i), batch) for i in range(len(keys))]
+        return [map_arrays(operator.itemgetter(i), batch) for i in range(len(keys))]
 
     def _numbers(self, key: Any) -> Integers:
         """Return sample numbers, ascending or not, from 0."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .sample_order import Order, Share
 from .sample_reader import SampleReader
-from .sample_types import Batch, Integers, mapped
+from .sample_types import Batch, Integers, map_arrays
 from .type_reader import TypeReader
 
 #: A state: numbers and texts, so that it goes into any checkpoint.
@@ -134,7 +134,7 @@ class EpochBatches(Iterator[Batch]):
             for numbers in group:
                 part = slice(first, first + len(numbers))
                 first = part.stop
-                yield self._reader.batch(numbers, mapped(operator.itemgetter(part), columns))
+                yield self._reader.batch(numbers, map_arrays(operator.itemgetter(part), columns))
 
         return batches
 
@@ -151,7 +151,7 @@ class EpochBatches(Iterator[Batch]):
             place[order] = np.arange(len(order))
             first = 0
             for part in group:
-                batch = mapped(operator.itemgetter(place[first : first + len(part)]), held)
+                batch = map_arrays(operator.itemgetter(place[first : first + len(part)]), held)
                 first += len(part)
                 yield batch | {"image": values(batch["image"])} if values else batch
 

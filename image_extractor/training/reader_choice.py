@@ -88,7 +88,7 @@ def _reader(
 ) -> SampleReader:
     channels, _ = choice.channel_numbers(index)
     dtype = None if choice.dtype is None else np.dtype(choice.dtype)
-    found = [stored_images.Conversion(source.images_of(of_type), channels, dtype) for source in index.sources]
+    found = [stored_images.Conversion(source.attributes_of(of_type), channels, dtype) for source in index.sources]
     cells = _cells(files, index, of_type) if choice.layout == "pixels" else None
     return SampleReader(files, index, found, columns, cells)
 

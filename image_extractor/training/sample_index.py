@@ -81,7 +81,7 @@ class SampleSource:
         pairs = zip(self.cameras, self.types, strict=True)
         return sorted({camera for camera, name in pairs if of_type in (None, name)})
 
-    def images_of(self, of_type: str | None = None) -> dict[str, Any]:
+    def attributes_of(self, of_type: str | None = None) -> dict[str, Any]:
         """Return the attributes of the images, those of a type having a shape of their own."""
         return self.attributes if of_type is None else self.attributes | {"shape": self.attributes["shapes"][of_type]}
 

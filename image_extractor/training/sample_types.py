@@ -16,10 +16,10 @@ Records = NDArray[np.void]
 Batch = dict[str, Any]
 
 
-def mapped(function: Callable[[NDArray[Any]], Any], batch: Batch) -> dict[str, Any]:
+def map_arrays(function: Callable[[NDArray[Any]], Any], batch: Batch) -> dict[str, Any]:
     """Return a batch with a function applied to each of its arrays."""
     return {
-        name: mapped(function, values) if isinstance(values, dict) else function(values)
+        name: map_arrays(function, values) if isinstance(values, dict) else function(values)
         for name, values in batch.items()
     }
 

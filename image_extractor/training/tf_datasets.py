@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from .sample_types import Batch, Batches, Samples, mapped
+from .sample_types import Batch, Batches, Samples, map_arrays
 
 #: TensorFlow asks for batches from threads of its own, and PyTables is not made for two at once.
 LOCK = threading.Lock()
@@ -49,7 +49,7 @@ def tf_dataset(dataset: Samples, batch_size: int, **options: Any) -> tf.data.Dat
     """Return a tf.data.Dataset of batches; see ImageDataset.as_tf."""
     epochs = TfEpochs(dataset, batch_size, **options)
     example = dataset[:1]
-    signature = mapped(lambda values: tf.TensorSpec((None, *values.shape[1:]), tf.as_dtype(values.dtype)), example)
+    signature = map_arrays(lambda values: tf.TensorSpec((None, *values.shape[1:]), tf.as_dtype(values.dtype)), example)
     found = tf.data.Dataset.from_generator(epochs, output_signature=signature)
     found.state_dict, found.load_state_dict = epochs.state_dict, epochs.load_state_dict
     return found

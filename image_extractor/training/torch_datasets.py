@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 from torch.utils.data._utils.collate import default_collate_fn_map
 
-from .sample_types import Batch, Batches, Samples, mapped
+from .sample_types import Batch, Batches, Samples, map_arrays
 
 
 class WholeBatch(dict[str, torch.Tensor]):
@@ -27,10 +27,10 @@ default_collate_fn_map[WholeBatch] = _hand_on
 
 def to_tensors(dataset: Samples, batch: Batch) -> dict[str, torch.Tensor]:
     """Return a batch, or a sample, as tensors that share its memory; arrays become (..., channel, x, y)."""
-    tensors = mapped(lambda values: torch.from_numpy(np.asarray(values)), batch)
+    tensors = map_arrays(lambda values: torch.from_numpy(np.asarray(values)), batch)
     if dataset.layout == "pixels":
         return tensors
-    return tensors | mapped(_channels_first, {"image": tensors["image"]})
+    return tensors | map_arrays(_channels_first, {"image": tensors["image"]})
 
 
 def _channels_first(images: Any) -> Any:

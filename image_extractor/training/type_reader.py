@@ -140,7 +140,8 @@ class TypeReader:
         images = self._images(reader, numbers, np.broadcast_to(place, rows.shape), rows)
         cells = tuple(range(2, images.ndim - 1))
         size = images[..., self._charge].sum(axis=cells, dtype=np.float64)
-        chosen = np.argsort(np.where(rows < 0, np.inf, -size), axis=1, kind="stable")[:, :n_kept]
+        darkness = np.where(np.isnan(size), np.inf, -size)  # an image of which some pixel is no number is still one
+        chosen = np.lexsort((darkness, rows < 0), axis=1)[:, :n_kept]
         images = np.take_along_axis(images, chosen.reshape(*chosen.shape, *[1] * (images.ndim - 2)), 1)
         return images, place[chosen], np.take_along_axis(rows, chosen, 1)
 

@@ -1,6 +1,7 @@
 """The reader for CTLearn, held against the reader that CTLearn has for ctapipe's files of the same simtel files."""
 
 import importlib.util
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.table import Table
+from traitlets import TraitError
 
 from image_extractor import DatasetError, ImageExtractor
 from image_extractor.demo import write_demo_file
@@ -172,6 +174,26 @@ def test_criteria_need_parameters(tmp_path):
     config = Config({"TableQualityQuery": {"quality_criteria": []}})
     reader = ImageExtractorReader([tmp_path / "a.h5"], channels=["image"], mode="stereo", config=config)
     assert (reader.generate_stereo_batch([0])["hillas_intensity"] > 0).any()
+
+
+def test_what_it_can_not_do_is_refused(files, tmp_path):
+    import tables
+
+    from image_extractor.ctlearn_reader import ImageExtractorReader
+
+    folder, _ = files
+    with pytest.raises(TraitError, match="there is one type, of which min_telescopes asks"):
+        ImageExtractorReader([folder / "ours" / "gamma" / "a.h5"], min_telescopes_of_type=2)
+    for name, value, message in (
+        ("kind", "observed", "is observed: there is no truth to learn"),
+        ("tel_pointing", 1, "telescopes look elsewhere than their array"),
+    ):
+        path = tmp_path / f"{name}.h5"
+        shutil.copy(folder / "ours" / "gamma" / "a.h5", path)
+        with tables.open_file(path, "a") as file:
+            file.root._v_attrs[name] = value
+        with pytest.raises(DatasetError, match=message):
+            ImageExtractorReader([path])
 
 
 CONFIG = """

@@ -5,6 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
+import tables
 from helpers.random_dataset import VARIANTS, write_dataset
 
 from image_extractor.dataset import ImageDataset
@@ -107,6 +108,26 @@ def test_cameras_of_all_shapes(layout, all_cameras, convert, make_config):
             for event, image, mask in zip(batch["event_id"].tolist(), images, batch["mask"][name], strict=True):
                 expected = of_event[event][masks[event]] if event in of_event else image[:0]
                 np.testing.assert_array_equal(image[mask], expected)
+
+
+def test_an_image_with_a_pixel_that_is_no_number_is_not_lost(tmp_path):
+    """It comes behind the others of its event, and before what is not there."""
+    path = write_dataset(tmp_path / "o.h5", image_dtype="float32")
+    with tables.open_file(path, "a") as file:
+        for group in (file.root.E0, file.root.E1):
+            for name in ("T2", "T5"):
+                images = group._f_get_child(name)[:]
+                images[::2, 1, 1, 0] = np.nan
+                group._f_get_child(name)[:] = images
+    with ImageDataset(path, table="Events", view="types", telescope_order="size") as dataset:
+        batch = dataset[:]
+    sizes, mask = batch["image"]["LST_LSTCam"][..., 0].sum(axis=(2, 3)), batch["mask"]["LST_LSTCam"]
+    with ImageDataset(path, table="Events", view="event") as dataset:
+        plain = dataset[:]
+    assert mask.sum() == plain["mask"][:, :2].sum()
+    assert np.isnan(sizes).sum() == np.isnan(plain["image"][:, :2, ..., 0].sum(axis=(2, 3))).sum() > 5
+    assert (mask[:, 0] >= mask[:, 1]).all()
+    assert not np.isnan(sizes[:, 0][mask.all(axis=1) & ~np.isnan(sizes).all(axis=1)]).any()
 
 
 def test_wrong_choices_are_refused(path):
