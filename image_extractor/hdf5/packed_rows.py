@@ -12,8 +12,11 @@ from . import dataset_files, nodes
 #: Bytes of unpacked chunks that are handed on at once: they stay in the processor's cache.
 HELD_BYTES = 1 << 20
 
-#: Of the header of a chunk that Blosc compressed, from byte 4 on: its bytes unpacked, those of a block, those it has.
-HEADER = struct.Struct("<III")
+#: Of a chunk that Blosc compressed: flags, bytes of an item, bytes unpacked, those of a block, and those it has.
+HEADER = struct.Struct("<2xBBIII")
+
+#: Where the flags are, and which of them says that bytes of items were shuffled.
+FLAGS, SHUFFLED = 2, 1
 
 
 def can_unpack(node):
@@ -47,24 +50,32 @@ class PackedRows:
         kind, shape = dtype.subdtype or (dtype, ())
         at_once = min(nodes.rows_of(HELD_BYTES, dtype.itemsize * self._per_chunk), len(places))
         self._rows = np.empty((at_once * self._per_chunk, *shape), kind)
-        self._bytes = self._rows.view(np.uint8).reshape(at_once, -1) if at_once else None
+        self._bytes = self._rows.view(np.uint8).reshape(at_once, -1)
+        self._packed = memoryview(bytearray())
 
     def blocks(self, rows):
         """As :meth:`stored_rows.MappedRows.blocks`; a block holds until the next is asked for."""
-        chunks, chunk_of_row = np.unique(rows // self._per_chunk, return_inverse=True)
-        in_chunk = rows - chunks[chunk_of_row] * self._per_chunk
+        chunk_of_row = rows // self._per_chunk
+        is_new = np.empty(len(rows), bool)
+        is_new[:1], is_new[1:] = True, chunk_of_row[1:] != chunk_of_row[:-1]
+        starts = np.flatnonzero(is_new)  # the first row of each chunk
+        chunks, number_of_row = chunk_of_row[starts], np.cumsum(is_new) - 1
         for first in range(0, len(chunks), len(self._bytes)):
             some = chunks[first : first + len(self._bytes)]
             self._unpack(some)
-            begin, end = np.searchsorted(chunk_of_row, [first, first + len(some)]).tolist()
-            at = (chunk_of_row[begin:end] - first) * self._per_chunk + in_chunk[begin:end]
-            yield slice(begin, end), self._rows, at
+            stop = first + len(some)
+            part = slice(int(starts[first]), int(starts[stop]) if stop < len(starts) else len(rows))
+            in_chunk = rows[part] - chunk_of_row[part] * self._per_chunk
+            yield part, self._rows, (number_of_row[part] - first) * self._per_chunk + in_chunk
 
     def _unpack(self, chunks):
         """Put some chunks, ascending, at the beginning of the rows that are held."""
         with dataset_files.damage(self._path):
-            for place, number, chunk in zip(range(len(chunks)), chunks.tolist(), self._read(chunks), strict=True):
-                self._unpack_one(number, chunk, self._bytes[place])
+            for number, chunk, target in zip(chunks.tolist(), self._read(chunks), self._bytes, strict=False):
+                if not self._compressed or self._masks[number]:
+                    target[...] = np.frombuffer(chunk, np.uint8)
+                elif not self._decompress(chunk, target):
+                    self._ask_hdf5(number, target)
         if self._sums:
             for place, number in enumerate(chunks.tolist()):
                 first = number * self._per_chunk
@@ -72,38 +83,40 @@ class PackedRows:
                 self._sums.check(first, self._rows[place * self._per_chunk :][:n_rows])
 
     def _read(self, chunks):
-        """Yield chunks as they are stored; those that lie one behind the other are read at once."""
+        """Yield chunks as they are stored, each until the next is asked for; neighbours are read at once."""
         offsets, sizes = self._offsets[chunks], self._sizes[chunks]
         ends = offsets + sizes
         edges = [0, *(np.flatnonzero(offsets[1:] != ends[:-1]) + 1).tolist(), len(chunks)]
-        offsets, sizes, ends = offsets.tolist(), sizes.tolist(), ends.tolist()
+        offsets, ends = offsets.tolist(), ends.tolist()
         for first, stop in itertools.pairwise(edges):
-            data = os.pread(self._descriptor, ends[stop - 1] - offsets[first], offsets[first])
-            if len(data) != ends[stop - 1] - offsets[first]:
+            begin, size = offsets[first], ends[stop - 1] - offsets[first]
+            if size > len(self._packed):
+                self._packed = memoryview(bytearray(size))
+            if os.preadv(self._descriptor, [self._packed[:size]], begin) != size:
                 raise DamagedDatasetError(self._path, "damaged: it ends within its images")
-            if stop - first == 1:
-                yield data
-                continue
-            begin, view = offsets[first], memoryview(data)
             for place in range(first, stop):
-                yield view[offsets[place] - begin : ends[place] - begin]
-
-    def _unpack_one(self, number, chunk, target):
-        if not self._compressed or self._masks[number]:
-            target[...] = np.frombuffer(chunk, np.uint8)
-            return
-        try:
-            self._decompress(chunk, target)
-        except (ValueError, RuntimeError, struct.error):  # HDF5 says what it is: it may read what is damaged a little
-            first = number * self._per_chunk
-            rows = self._node.read(first, min(first + self._per_chunk, self._n_rows))
-            target[: rows.nbytes] = np.ascontiguousarray(rows).view(np.uint8).ravel()
+                yield self._packed[offsets[place] - begin : ends[place] - begin]
 
     def _decompress(self, chunk, target):
-        n_bytes, of_block, packed = HEADER.unpack_from(chunk, 4)
+        """Say whether a chunk could be unpacked."""
+        if len(chunk) < HEADER.size:
+            return False
+        flags, item_size, n_bytes, of_block, packed = HEADER.unpack_from(chunk)
         if (n_bytes, packed) != (target.nbytes, len(chunk)):
-            raise ValueError("not of its size")
-        if n_bytes <= of_block:
-            self._blosc.decompress(chunk, dst=target)
-        else:  # the other function would start threads, beside those of workers
-            self._blosc.decompress2(chunk, dst=target, nthreads=1)
+            return False
+        if item_size == 1 and flags & SHUFFLED:  # single bytes can't be shuffled, but Blosc 2 takes its time over it
+            chunk[FLAGS] = flags & ~SHUFFLED
+        try:
+            if n_bytes <= of_block:
+                self._blosc.decompress(chunk, dst=target)
+            else:  # the other function would start threads, beside those of workers
+                self._blosc.decompress2(chunk, dst=target, nthreads=1)
+        except (ValueError, RuntimeError):
+            return False
+        return True
+
+    def _ask_hdf5(self, number, target):
+        """Let HDF5 unpack a chunk, or say what is wrong with it: it may read what is damaged a little."""
+        first = number * self._per_chunk
+        rows = self._node.read(first, min(first + self._per_chunk, self._n_rows))
+        target[: rows.nbytes] = np.ascontiguousarray(rows).view(np.uint8).ravel()

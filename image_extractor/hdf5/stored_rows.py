@@ -210,9 +210,7 @@ class StoredRows:
 
     def blocks(self, rows):
         """As :meth:`MappedRows.blocks`: rows of the same or of neighbouring chunks are read together."""
-        # bytes of long rows are not shuffled, which HDF5's Blosc unpacks faster: neighbouring ones are left to it
-        neighbours = hasattr(self._node, "colnames") and len(rows) > 0 and rows[-1] - rows[0] < len(rows)
-        return self._packed.blocks(rows) if self._packed and not neighbours else self._read_blocks(rows)
+        return self._packed.blocks(rows) if self._packed else self._read_blocks(rows)
 
     def _read_blocks(self, rows):
         chunks = rows // self._per_chunk
