@@ -9,10 +9,11 @@ HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "image_extractor/version.py").read_text()).group(1)
 
 EXTRAS = {
-    "scripts": ["uproot>=5", "matplotlib", "pillow"],
+    "scripts": ["uproot>=5", "matplotlib", "pillow", "jinja2"],
     "dask": ["dask", "distributed"],
     "ctlearn": ["ctlearn"],
 }
+EXTRAS["docs"] = ["sphinx>=8", "myst-parser>=4", "numpydoc", "pydata-sphinx-theme", *EXTRAS["scripts"]]
 EXTRAS["test"] = [
     "pytest",
     "pytest-xdist",

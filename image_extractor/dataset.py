@@ -70,7 +70,8 @@ class ImageDataset:
         Takes and returns a batch, a dict of arrays whose first axis counts samples.
     columns : sequence of str or EventWeight
         Labels; ``sample_columns.COLUMNS`` has the names, and 'event_weight' weights to a target spectrum. Image
-        parameters (hillas_..., leakage_..., ...) are there if the dataset was made with [parameters] store = True.
+        parameters (``hillas_width``, ``leakage_pixels_width_1``, ...) are there if the dataset was made with
+        [parameters] store = True.
         Observed events have 'time', see :func:`image_extractor.times.to_utc`; their true values are NaN, their primary
         is -1, and what would follow from it (is_gamma, weights) they don't have.
     where : dict, optional

@@ -22,6 +22,7 @@ def main(arguments=None):
     add("--bin", metavar="B", type=not_negative, help="only events of this energy bin (group E<B>, or label)")
     add("--seed", metavar="S", type=not_negative, default=0, help="of the random choice (default: 0)")
     add("--together", action="store_true", help="all events in one picture")
+    add("--all_times", action="store_true", help="peak times of all pixels, not only of those with light")
     add(
         "--output",
         metavar="DIR",
@@ -48,6 +49,7 @@ def _visualize(options):
         energy_bin=options.bin,
         seed=options.seed,
         together=options.together,
+        all_times=options.all_times,
     )
     for picture in pictures:
         sys.stdout.write(f"{picture}\n")

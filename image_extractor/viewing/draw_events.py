@@ -10,7 +10,9 @@ from ..primaries import primary_name
 from . import picture_files
 
 
-def visualize(paths, output=".", *, run=None, event=None, n_random=1, energy_bin=None, seed=0, together=False):
+def visualize(
+    paths, output=".", *, run=None, event=None, n_random=1, energy_bin=None, seed=0, together=False, all_times=False
+):
     """Draw events of datasets, one PNG file each or all in one.
 
     Parameters
@@ -29,6 +31,8 @@ def visualize(paths, output=".", *, run=None, event=None, n_random=1, energy_bin
         Of the random choice.
     together : bool
         All events in one picture.
+    all_times : bool
+        Draw peak times of all pixels; else of those with light.
 
     Yields
     ------
@@ -53,12 +57,13 @@ def visualize(paths, output=".", *, run=None, event=None, n_random=1, energy_bin
         where = f"{paths[0]}" + (f" and {len(paths) - 1} more" if paths[1:] else "")
         raise ConfigError(f"{where}: {what}" + ("" if energy_bin is None else f" in bin {energy_bin}"))
     is_picture = _names_a_picture(output, 1 if together else len(chosen))
+    times = {"all_times": True} if all_times else {}
     if together:
-        request = {"run": run, "event": event, "random": n_random, "bin": energy_bin, "seed": seed}
+        request = {"run": run, "event": event, "random": n_random, "bin": energy_bin, "seed": seed} | times
         groups = [(list(_events(chosen)), f"{picture_files.name_of(paths)}_events.png", paths, request)]
     else:
         groups = (
-            ([one], f"{picture_files.name_of([path])}_{picture_name(one)}", [path], _identity(one.values))
+            ([one], f"{picture_files.name_of([path])}_{picture_name(one)}", [path], _identity(one.values) | times)
             for (path, *_), one in zip(chosen, _events(chosen), strict=True)
         )
     from .pictures import events_figure
@@ -67,7 +72,7 @@ def visualize(paths, output=".", *, run=None, event=None, n_random=1, energy_bin
         picture = output if is_picture else output / name
         picture.parent.mkdir(parents=True, exist_ok=True)
         shows = {"picture": "visualize_events.py", "inputs": [str(path.absolute()) for path in inputs]}
-        yield picture_files.write(events_figure(events), picture, shows | {"shows": request}, is_picture)
+        yield picture_files.write(events_figure(events, all_times), picture, shows | {"shows": request}, is_picture)
 
 
 # -- choosing events ---------------------------------------------------------------------------------

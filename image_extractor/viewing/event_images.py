@@ -80,17 +80,22 @@ class StoredCamera:
 
         With a mapping that resamples, whether its centre is in one.
         """
-        return np.kron(self._has_pixel, np.ones((shape[0] // self.shape[0], shape[1] // self.shape[1]), bool))
+        return self.pixel_of_cell(shape) >= 0
+
+    def pixel_of_cell(self, shape):
+        """Return the pixel of each cell of an array of this shape, int array, -1 where there is none; likewise."""
+        factors = (shape[0] // self.shape[0], shape[1] // self.shape[1])
+        return np.kron(self._pixel_of_cell, np.ones(factors, int))
 
     @cached_property
-    def _has_pixel(self):
+    def _pixel_of_cell(self):
         if self.is_lossless:
-            cells = np.zeros(self.shape, bool)
-            cells[self.pixels["array_x"], self.pixels["array_y"]] = True
+            cells = np.full(self.shape, -1)
+            cells[self.pixels["array_x"], self.pixels["array_y"]] = np.arange(len(self.pixels))
             return cells
         first = np.array([self.attributes["first_cell_x_m"], self.attributes["first_cell_y_m"]])
         centres = first + self.attributes["cell_size_m"] * np.argwhere(np.ones(self.shape, bool))
-        return self.lattice().locate(centres)[0].reshape(self.shape) >= 0
+        return self.lattice().locate(centres)[0].reshape(self.shape)
 
     def lattice(self):
         """Return the :class:`mapping.lattice.Lattice` of the pixels."""

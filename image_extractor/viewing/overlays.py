@@ -7,6 +7,9 @@ import numpy as np
 #: Corners of neighbouring pixels are the same point if they agree to this part of a pixel's size.
 SAME_POINT = 0.05
 
+#: Standard deviations of the noise by which a pixel stands out.
+SIGMAS = 5
+
 #: Points along an ellipse.
 STEPS = 73
 
@@ -25,6 +28,27 @@ def kept_pixels(image):
 
     parameters = CameraParameters(image.geometry, Thresholds(*image.thresholds))
     return parameters.clean(image.charge.astype(np.float32))
+
+
+def lit_pixels(image):
+    """Return which pixels of a TelescopeImage have light, bool array (n_pixels,): those that the cleaning keeps.
+
+    Where no cleaning was asked for, those that stand out of the noise, of which most pixels have nothing else.
+    """
+    kept = kept_pixels(image)
+    if kept is not None:
+        return kept
+    finite = image.charge[np.isfinite(image.charge)]
+    if not len(finite):
+        return np.zeros(len(image.charge), bool)
+    median, one_sigma_up = np.percentile(finite, [50, 84.13])
+    return image.charge > median + SIGMAS * (one_sigma_up - median)
+
+
+def lit_cells(image, lit):
+    """Return which cells of its array belong to such pixels, bool array (n_x, n_y)."""
+    pixels = image.camera.pixel_of_cell(image.charge_array.shape)
+    return (pixels >= 0) & lit[pixels]
 
 
 def outline(camera, kept):

@@ -5,6 +5,7 @@ Axes stand at places given in inches, so that nothing overlaps or is cut off, fo
 
 import math
 import weakref
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,16 +16,53 @@ from . import overlays
 
 #: Pixels per inch; lowered for pictures that would have a side of more than MAX_SIDE pixels.
 DPI, MAX_SIDE = 100, 10_000
-#: Margins around panels for labels, height of a line of a title, width and distance of a colour bar [inch].
-LEFT, RIGHT, BOTTOM, LINE = 0.55, 0.75, 0.45, 0.2
-BAR, GAP = 0.09, 0.16
-#: Sides of a panel for few telescopes and for many [inch].
-LARGE, SMALL = 3.4, 1.9
-#: Telescopes beside each other where events share a picture.
-MAX_COLUMNS = 4
+#: Colour bars: width, and distance from a panel [inch].
+BAR, GAP = 0.09, 0.1
+#: Height of a line of the title of an event [inch], and points of its letters.
+LINE = 0.2
 TITLE_SIZE = 10
-#: Colour maps of charge, time and mask; cells without a pixel, and what is below the scale, are grey.
+#: Colour maps of charge, time and mask; what has no value is grey, cells without a pixel are white.
 CHARGE_COLOURS, TIME_COLOURS, MASK_COLOURS, BELOW = "inferno", "viridis", "cividis", "0.85"
+
+
+@dataclass(frozen=True)
+class Style:
+    """Sizes of the parts of a picture, in inches, and of letters, in points.
+
+    Attributes
+    ----------
+    panel : float
+        Side of a panel.
+    left, right, bottom : float
+        Room beside a panel for the numbers of its axes, of the colour bar, and below it.
+    has_axes : bool
+        Whether panels have axes; without them, a line says once what is left and right.
+    title, label, number : float
+        Points of the telescopes' titles, of labels and numbers.
+    """
+
+    panel: float
+    left: float = 0.55
+    right: float = 0.75
+    bottom: float = 0.45
+    has_axes: bool = True
+    title: float = 9
+    label: float = 7
+    number: float = 6.5
+
+
+#: For up to so many images panels are large, with axes; for more they stand close together.
+MAX_DETAILED = 6
+LARGE, SMALL = 3.4, 2.4
+COMPACT = Style(panel=1.3, left=0.1, right=0.62, bottom=0.1, has_axes=False, title=8.5, label=8, number=7.5)
+SIDES = "left: the array as stored, right: the camera"
+
+
+def _style(n_images):
+    """Return the Style of a picture of so many images."""
+    if n_images > MAX_DETAILED:
+        return COMPACT
+    return Style(LARGE if n_images <= 2 else SMALL)
 
 
 def save(figure, file, metadata=None):
@@ -33,7 +71,7 @@ def save(figure, file, metadata=None):
     figure.savefig(file, dpi=min(DPI, MAX_SIDE / side), format="png", metadata=metadata)
 
 
-def events_figure(events):
+def events_figure(events, all_times=False):
     """Return the matplotlib Figure of one or more events, one below the other.
 
     For each telescope the stored array and the camera, for charge and, where stored, peak time and cleaning mask.
@@ -41,13 +79,18 @@ def events_figure(events):
     Parameters
     ----------
     events : list of event_images.Event
+    all_times : bool
+        Draw peak times of all pixels; else of those with light.
     """
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib.figure import Figure
 
-    parts = [_EventPart(event, MAX_COLUMNS if len(events) > 1 else None) for event in events]
+    style = _style(sum(len(event.images) for event in events))
+    blocks = [_Block.of(event, style, all_times) for event in events]
+    n_columns = _columns([len(event.images) for event in events], [block.size for block in blocks])
+    parts = [_EventPart(event, block, n_columns) for event, block in zip(events, blocks, strict=True)]
     width, height = max(part.width for part in parts), sum(part.height for part in parts)
     figure = Figure(figsize=(width, height))
     top = height
@@ -57,39 +100,52 @@ def events_figure(events):
     return figure
 
 
+def _columns(numbers, sizes):
+    """Return how many telescopes stand beside each other: the picture is about as wide as high, with little room empty.
+
+    numbers : list of int
+        Images of each event.
+    sizes : list of (width, height)
+        Of the block of an image of each [inch].
+    """
+    width = max(width for width, _ in sizes)
+
+    def cost(n_columns):
+        lines = [-(-max(n, 1) // n_columns) for n in numbers]
+        height = sum(n * size[1] for n, size in zip(lines, sizes, strict=True))
+        empty = 1 - sum(numbers) / (n_columns * sum(lines))
+        return abs(math.log(height / (n_columns * width))) + 2 * empty
+
+    return min(range(1, max(*numbers, 1) + 1), key=cost)
+
+
 class _EventPart:
     """The part of a figure that shows one event: a title and a grid of telescopes.
 
     Parameters
     ----------
     event : event_images.Event
-    max_columns : int, optional
-        Telescopes beside each other, at most; else about as wide as high.
+    block : _Block
+    n_columns : int
+        Telescopes beside each other.
     """
 
-    def __init__(self, event, max_columns=None):
-        self._event = event
-        n = max(len(event.images), 1)
-        n_lines = max((len(_quantities(image)) for image in event.images), default=1)
-        n_titles = max((_image_title(image).count("\n") + 1 for image in event.images), default=1)
-        panel = LARGE if n <= 2 else max(SMALL, LARGE - 0.2 * n)
-        self._block = block = _Block(SMALL if max_columns else panel, n_lines, n_titles)
-        self._columns = min(n, max_columns or max(1, round(math.sqrt(n * block.height / block.width))))
-        self.width = self._columns * block.width
-        self._titles = _titles(event, self.width)
+    def __init__(self, event, block, n_columns):
+        self._event, self._block, self._columns = event, block, n_columns
+        self.width = n_columns * block.size[0]
+        self._titles = _titles(event, self.width) + ([] if block.style.has_axes or not event.images else [SIDES])
         self._head = (len(self._titles) + 1) * LINE
-        self.height = -(-n // self._columns) * block.height + self._head
+        self.height = -(-len(event.images) // n_columns) * block.size[1] + self._head
 
     def draw(self, figure, top):
         """Draw the event below `top` [inch]."""
         width, height = figure.get_size_inches()
         place = 0.5 * self.width / width, (top - 0.12) / height
-        title = "\n".join(self._titles)
         style = {"fontsize": TITLE_SIZE, "linespacing": 1.3, "parse_math": False}
-        figure.text(*place, title, ha="center", va="top", **style)
+        figure.text(*place, "\n".join(self._titles), ha="center", va="top", **style)
         for position, image in enumerate(self._event.images):
             line, column = divmod(position, self._columns)
-            corner = column * self._block.width, top - self._head - (line + 1) * self._block.height
+            corner = column * self._block.size[0], top - self._head - (line + 1) * self._block.size[1]
             self._block.draw(figure, image, corner)
 
 
@@ -130,35 +186,48 @@ class _Block:
 
     Parameters
     ----------
-    panel : float
-        Side of a panel [inch].
+    style : Style
     n_lines : int
     n_titles : int
         Lines of the longest title.
+    all_times : bool
+
+    Attributes
+    ----------
+    size : (float, float)
+        Width and height [inch].
     """
 
-    def __init__(self, panel, n_lines, n_titles):
-        self._panel, self._n_lines = panel, n_lines
-        self.width = 2 * (panel + LEFT) + RIGHT
-        self.height = n_lines * (panel + BOTTOM) + (n_titles + 1) * LINE
+    def __init__(self, style, n_lines, n_titles, all_times):
+        self.style, self._n_lines, self._all_times = style, n_lines, all_times
+        width = 2 * (style.panel + style.left) + style.right
+        self.size = width, n_lines * (style.panel + style.bottom) + (n_titles + 1) * LINE
+
+    @classmethod
+    def of(cls, event, style, all_times):
+        """Return the block that has room for each image of an event."""
+        n_lines = max((len(_quantities(image, all_times)) for image in event.images), default=1)
+        titles = [_image_title(image, style) for image in event.images]
+        return cls(style, n_lines, max((title.count("\n") + 1 for title in titles), default=1), all_times)
 
     def draw(self, figure, image, corner):
         """Draw a telescope's image with its lower left corner at `corner` [inch]."""
-        middle = corner[0] + (self.width - RIGHT + LEFT) / 2, corner[1] + self.height - LINE / 2
-        self._text(figure, middle, _image_title(image), 9)
-        for line, (quantity, colours, array, pixels, limits) in enumerate(_quantities(image)):
-            bottom = corner[1] + (self._n_lines - 1 - line) * (self._panel + BOTTOM) + BOTTOM
-            left = corner[0] + LEFT
-            array_axes = self._axes(figure, left, bottom, self._panel)
-            camera_axes = self._axes(figure, left + self._panel + LEFT, bottom, self._panel)
-            bar_axes = self._axes(figure, left + 2 * self._panel + LEFT + GAP, bottom, BAR)
-            draw_pair(array_axes, camera_axes, bar_axes, image.camera, array, pixels, quantity, colours, limits)
+        style = self.style
+        middle = corner[0] + (self.size[0] - style.right + style.left) / 2, corner[1] + self.size[1] - LINE / 2
+        self._text(figure, middle, _image_title(image, style), style.title)
+        for line, panels in enumerate(_quantities(image, self._all_times)):
+            bottom = corner[1] + (self._n_lines - 1 - line) * (style.panel + style.bottom) + style.bottom
+            left = corner[0] + style.left
+            array_axes = self._axes(figure, left, bottom, style.panel)
+            camera_axes = self._axes(figure, left + style.panel + style.left, bottom, style.panel)
+            bar_axes = self._axes(figure, left + 2 * style.panel + style.left + GAP, bottom, BAR)
+            draw_pair(array_axes, camera_axes, bar_axes, image.camera, *panels, style=style)
             if line == 0:
                 overlays.draw(camera_axes, image)
 
     def _axes(self, figure, left, bottom, width):
         size = figure.get_size_inches()
-        return figure.add_axes([left / size[0], bottom / size[1], width / size[0], self._panel / size[1]])
+        return figure.add_axes([left / size[0], bottom / size[1], width / size[0], self.style.panel / size[1]])
 
     @staticmethod
     def _text(figure, place, text, fontsize):
@@ -166,18 +235,32 @@ class _Block:
         figure.text(place[0] / size[0], place[1] / size[1], text, ha="center", va="top", fontsize=fontsize)
 
 
-def _quantities(image):
-    """Return [(name for the colour bar, colour map, array, pixels, limits of the colours or None), ...] of an image."""
-    found = [("charge [p.e.]", CHARGE_COLOURS, image.charge_array, image.charge, None)]
+def _quantities(image, all_times):
+    """Return [(array, pixels, name for the colour bar, colour map, limits of the colours or None), ...] of an image."""
+    found = [(image.charge_array, image.charge, "charge [p.e.]", CHARGE_COLOURS, None)]
     if image.time_array is not None:
-        found.append(("peak time [ns], as stored", TIME_COLOURS, image.time_array, image.peak_time, None))
+        found.append(_times(image, all_times))
     if image.mask_array is not None:
         name = "kept by the cleaning" if image.camera.is_lossless else "share kept by the cleaning"
-        found.append((name, MASK_COLOURS, image.mask_array, image.mask.astype(float), (0, 1)))
+        found.append((image.mask_array, image.mask.astype(float), name, MASK_COLOURS, (0, 1)))
     return found
 
 
-def _image_title(image):
+def _times(image, all_times):
+    """Return array, pixels, name, colours and limits of peak times; where there is no light they are NaN."""
+    if all_times:
+        return image.time_array, image.peak_time, "peak time [ns], of all", TIME_COLOURS, None
+    lit = overlays.lit_pixels(image)
+    array_lit = overlays.lit_cells(image, lit)
+    times = np.where(lit, image.peak_time, np.nan)
+    limits = _limits(times if image.camera.is_lossless else image.time_array[array_lit])
+    return np.where(array_lit, image.time_array, np.nan), times, "peak time [ns]", TIME_COLOURS, limits
+
+
+def _image_title(image, style):
+    if not style.has_axes:
+        title = f"{image.tel_type} {image.tel_id} · {image.camera.name}"
+        return f"{title} · {_sum_of(image, '')}" if image.camera.is_lossless else title
     title = f"{image.tel_type} telescope {image.tel_id}, {image.camera.name}"
     if image.camera.is_lossless:
         return f"{title}, {_sum_of(image)}"
@@ -185,18 +268,18 @@ def _image_title(image):
     return f"{title}\nmapping {image.camera.attributes['mapping']}: the camera shows the cells at its pixels' centres"
 
 
-def _sum_of(image):
+def _sum_of(image, as_stored=" as stored, negative charges as 0"):
     """Return the sum of an image's stored charges in words, and what it leaves out."""
     finite = image.charge[np.isfinite(image.charge)]
     words = f"{finite.sum():.0f} p.e." + (" after cleaning" if image.is_cleaned else "")
     if image.stored.dtype.kind == "u":
-        words += " as stored, negative charges as 0"
+        words += as_stored
     if len(finite) < len(image.charge):
         words += f", {plural(len(image.charge) - len(finite), 'pixel')} not finite"
     return words
 
 
-def draw_pair(array_axes, camera_axes, bar_axes, camera, array, pixels, quantity, colours, limits=None):
+def draw_pair(array_axes, camera_axes, bar_axes, camera, array, pixels, quantity, colours, limits=None, style=COMPACT):
     """Draw an array as stored, the camera as ctapipe draws it, and their common colour bar.
 
     Parameters
@@ -211,37 +294,61 @@ def draw_pair(array_axes, camera_axes, bar_axes, camera, array, pixels, quantity
         Name of a colour map.
     limits : (float, float), optional
         Of the colours; default: those that hold all values.
+    style : Style
     """
     import matplotlib
     from matplotlib.ticker import MaxNLocator
 
     low, high = limits or _limits(pixels if camera.is_lossless else np.append(pixels, array[array != 0]))
-    colour_map = matplotlib.colormaps[colours].with_extremes(under=BELOW, bad=BELOW)
-    # image[x, y], so x to the right takes the transpose
+    colour_map = matplotlib.colormaps[colours].with_extremes(under=BELOW, bad="white")
     # a cell at the edge may hold a part of a pixel although its centre is in none
-    cells = np.ma.array(array, mask=~camera.has_pixel(array.shape) & (array == 0))
-    picture = array_axes.imshow(cells.T, origin="lower", cmap=colour_map, vmin=low, vmax=high, interpolation="nearest")
-    angle = float(camera.attributes["axis_0_angle_deg"])
-    turned = "" if abs(angle) < 0.05 else f", {angle:+.1f}° from camera x"
-    array_axes.set_xlabel(f"array axis 0{turned}", fontsize=7, labelpad=2)
-    array_axes.set_ylabel("array axis 1", fontsize=7, labelpad=2)
+    is_empty = ~camera.has_pixel(array.shape) & (np.nan_to_num(array) == 0)
+    # image[x, y], so x to the right takes the transpose
+    cells = np.ma.array(_grey_where_none(array, low), mask=is_empty).T
+    picture = array_axes.imshow(cells, origin="lower", cmap=colour_map, vmin=low, vmax=high, interpolation="nearest")
 
-    display = _camera_display(camera, pixels, camera_axes, colour_map)
+    display = _camera_display(camera, _grey_where_none(pixels, low), camera_axes, colour_map)
     display.pixels.set_clim(low, high)
     display.pixels.set(edgecolor="face", linewidth=0.3)  # else the background shines through between pixels
     camera_axes.set_aspect("equal", "box")
     camera_axes.margins(0.02)
     camera_axes.autoscale_view()
-    camera_axes.set_xlabel("camera x [m]", fontsize=7, labelpad=2)
-    camera_axes.set_ylabel("camera y [m]", fontsize=7, labelpad=2)
-
-    # as many numbers as fit beside each other
-    for axis in (array_axes.xaxis, array_axes.yaxis, camera_axes.xaxis, camera_axes.yaxis):
-        axis.set_major_locator(MaxNLocator(5))
+    _label(array_axes, camera_axes, camera, style)
+    if not np.isfinite(pixels).any():
+        bar_axes.set_axis_off()
+        array_axes.text(
+            0.5, 0.5, "no light", transform=array_axes.transAxes, ha="center", va="center", fontsize=style.label
+        )
+        return
     bar = array_axes.figure.colorbar(picture, cax=bar_axes, extend="neither")
-    bar.set_label(quantity, fontsize=7, labelpad=2)
-    for axes in (array_axes, camera_axes, bar_axes):
-        axes.tick_params(labelsize=6.5, length=2.5, pad=1.5)
+    bar.set_label(quantity, fontsize=style.label, labelpad=2)
+    bar.locator = MaxNLocator(5)
+    bar_axes.tick_params(labelsize=style.number, length=2.5, pad=1.5)
+
+
+def _grey_where_none(values, low):
+    """Return values with what is below the scale, and so grey, in the place of NaN and infinity."""
+    return np.where(np.isfinite(values), values, low - 1)
+
+
+def _label(array_axes, camera_axes, camera, style):
+    """Write at the axes what they are, or take them away."""
+    from matplotlib.ticker import MaxNLocator
+
+    if not style.has_axes:
+        for axes in (array_axes, camera_axes):
+            axes.set(xticks=[], yticks=[], xlabel="", ylabel="")
+        return
+    angle = float(camera.attributes["axis_0_angle_deg"])
+    turned = "" if abs(angle) < 0.05 else f", {angle:+.1f}° from camera x"
+    array_axes.set_xlabel(f"array axis 0{turned}", fontsize=style.label, labelpad=2)
+    array_axes.set_ylabel("array axis 1", fontsize=style.label, labelpad=2)
+    camera_axes.set_xlabel("camera x [m]", fontsize=style.label, labelpad=2)
+    camera_axes.set_ylabel("camera y [m]", fontsize=style.label, labelpad=2)
+    for axes in (array_axes, camera_axes):
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(MaxNLocator(5))  # as many numbers as fit beside each other
+        axes.tick_params(labelsize=style.number, length=2.5, pad=1.5)
 
 
 #: Patches of each StoredCamera that was drawn: making them is most of the time of a CameraDisplay.

@@ -209,7 +209,9 @@ c.TrainCTLearnModel.validation_split = 0.4
 @pytest.mark.parametrize("tasks", [["type"], ["energy"], ["skydirection"], ["cameradirection"]])
 @pytest.mark.parametrize("mode", ["mono", "stereo"])
 def test_ctlearn_trains(files, tasks, mode, tmp_path):
-    """Its own command, one epoch."""
+    """Its own command, one epoch; a direction in each camera is not one that a network of whole events could have."""
+    if (tasks, mode) == (["cameradirection"], "stereo"):
+        pytest.skip("CTLearn itself gives two outputs per event, and labels of every telescope")
     folder, *_ = files
     stack = "c.TrainCTLearnModel.stack_telescope_images = True\n" if mode == "stereo" else ""
     (tmp_path / "train.py").write_text(f'{CONFIG}{stack}c.DLDataReader.mode = "{mode}"\n')

@@ -17,8 +17,8 @@ from image_extractor.viewing.pictures import events_figure
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-def event_figure(event):
-    return events_figure([event])
+def event_figure(event, all_times=False):
+    return events_figure([event], all_times)
 
 
 def one_event(path, n_images=3):
@@ -45,7 +45,7 @@ def panels(figure):
 def test_panels_hold_what_is_stored(tmp_path, storage_mode, image_mode):
     write_dataset(tmp_path / "made.h5", (12, 8), storage_mode=storage_mode, image_mode=image_mode)
     event = one_event(tmp_path / "made.h5")
-    arrays, cameras, bars = panels(event_figure(event))
+    arrays, cameras, bars = panels(event_figure(event, all_times=True))
     quantities = (
         ["charge"] + ["peak time"] * ("TIMING" in image_mode) + ["kept by the cleaning"] * ("MASK" in image_mode)
     )
@@ -61,7 +61,7 @@ def test_panels_hold_what_is_stored(tmp_path, storage_mode, image_mode):
         shown = array.images[0]
         # what is drawn in column c and line l, counted from below, is image[c, l]
         np.testing.assert_array_equal(np.asarray(shown.get_array()), stored.T)
-        # cells without a pixel are grey, whatever the range of the others
+        # cells without a pixel are left out, whatever the range of the others
         cells = np.zeros(image.camera.shape, bool)
         cells[image.camera.pixels["array_x"], image.camera.pixels["array_y"]] = True
         np.testing.assert_array_equal(shown.get_array().mask.T, ~cells.repeat(2, axis=0).repeat(2, axis=1))
@@ -74,6 +74,27 @@ def test_panels_hold_what_is_stored(tmp_path, storage_mode, image_mode):
             assert shown.get_clim() == (0, 1)
         assert not camera.xaxis_inverted()
         assert not camera.yaxis_inverted()
+
+
+@pytest.mark.parametrize("image_mode", ["PIXELS_TIMING_2C", "PIXELS_TIMING_MASK_3C"])
+def test_peak_times_are_drawn_where_there_is_light(tmp_path, image_mode):
+    """Where the cleaning keeps pixels; without one, where charges stand out of the noise."""
+    write_dataset(tmp_path / "made.h5", (12, 8), image_mode=image_mode, image_scale_factor=1)
+    event = one_event(tmp_path / "made.h5")
+    noise = np.random.default_rng(3)
+    for image in event.images:
+        image.charge[:] = noise.normal(0, 1, len(image.charge))
+        image.charge[:5] = 100
+    arrays, cameras, _ = panels(event_figure(event))
+    n_lines = len(arrays) // len(event.images)
+    for number, image in enumerate(event.images):
+        lit = image.mask if image.mask is not None else image.charge == 100
+        shown = np.asarray(cameras[number * n_lines + 1].collections[0].get_array())
+        np.testing.assert_array_equal(shown[lit], image.peak_time[lit])
+        assert (shown[~lit] < shown[lit].min(initial=np.inf)).all()  # below the scale: grey
+        cells = arrays[number * n_lines + 1].images[0].get_array().T
+        pixels = image.camera.pixels
+        np.testing.assert_array_equal(cells[pixels["array_x"], pixels["array_y"]], shown)
 
 
 def test_titles_say_that_an_image_is_cleaned(tmp_path):
@@ -170,7 +191,7 @@ def test_a_mapping_that_resamples_says_so(tmp_path):
 
 @pytest.mark.one_in(2)
 @pytest.mark.parametrize("mapping", ["nearest", "bicubic", "rebinning"])
-def test_resampled_cells_without_a_pixel_are_grey(tmp_path, mapping):
+def test_resampled_cells_without_a_pixel_are_left_out(tmp_path, mapping):
     """In every panel alike, whatever the range of the others."""
     write_dataset(tmp_path / "made.h5", (12, 8), image_mapping=mapping, image_mode="PIXELS_TIMING_2C")
     event = one_event(tmp_path / "made.h5")
