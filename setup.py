@@ -43,7 +43,7 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     packages=find_packages(include=["image_extractor", "image_extractor.*"]),
-    package_data={"image_extractor": ["py.typed"]},
+    package_data={"image_extractor": ["py.typed"], "image_extractor.report": ["page.html.jinja"]},
     python_requires=">=3.11",
     install_requires=(HERE / "requirements.txt").read_text().split(),
     extras_require=EXTRAS,

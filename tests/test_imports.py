@@ -41,8 +41,11 @@ ALLOWED = {
     "demo": {"cuts", "inputs", "config", "terminal"},
     "image_extractor": {"batch", "analysis", "conversion", "inputs", "cuts", "config"},
     "dataset": {"training", "hdf5", "events"},
+    "report": {"viewing", "dataset", "hdf5", "terminal"},
     "ctlearn_reader": {"dataset", "training", "hdf5", "parameters"},
-    "commands": {"image_extractor", "batch", "workers", "viewing", "cuts", "reconstruction", "hdf5", "config", "terminal"},
+    "commands": {
+        "image_extractor", "batch", "workers", "report", "viewing", "cuts", "reconstruction", "hdf5", "config", "terminal",
+    },
     "__init__": {"image_extractor"},
     "__main__": {"commands"},
 }  # fmt: skip

@@ -70,9 +70,9 @@ def _make(options, command_line):
     files = find_files(options.path)
     check_output(output, [*files, Path(options.config)], options.overwrite)
     if options.plot:
-        from ..terminal.one_line_errors import need_matplotlib
+        from ..terminal.one_line_errors import need
 
-        need_matplotlib()
+        need("matplotlib")
     from ..batch import many_files
     from ..batch.many_tables import make_tables
 

@@ -7,7 +7,7 @@ from ..errors import ConfigError, InputError
 from ..input_files import find_all
 from ..terminal.arguments import Parser, user_path
 from ..terminal.exit_codes import OK
-from ..terminal.one_line_errors import need_matplotlib, one_line_errors
+from ..terminal.one_line_errors import need, one_line_errors
 from ..terminal.text_table import plural
 from ..viewing import picture_files
 from ..viewing.multiplicity import count_telescopes, table
@@ -42,7 +42,7 @@ def main(arguments=None):
 
 
 def _plot(options):
-    need_matplotlib()
+    need("matplotlib")
     paths = find_all(options.paths)
     output = Path(options.output or f"{picture_files.name_of(paths)}_numtel.png")
     if not output.absolute().parent.is_dir():

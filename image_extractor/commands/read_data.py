@@ -4,9 +4,9 @@ import sys
 
 from ..errors import DatasetError
 from ..input_files import find_all
-from ..terminal.arguments import Parser, positive
+from ..terminal.arguments import Parser, positive, user_path
 from ..terminal.exit_codes import FAILED, OK
-from ..terminal.one_line_errors import one_line_errors
+from ..terminal.one_line_errors import need, one_line_errors
 from ..terminal.text_table import plural
 from ..viewing.dataset_report import first_rows, summary
 
@@ -30,13 +30,21 @@ def main(arguments=None):
         action="store_true",
         help="write DATASET.manifest.json beside DATASET.h5: that hash, settings, inputs with their sizes and digests",
     )
+    add(
+        "--html",
+        metavar="PAGE.html",
+        type=user_path,
+        help="write a page about it: what it is, counts, distributions, images, and what one should know of it",
+    )
     add("--upgrade", action="store_true", help="give a dataset of an older format checksums, by way of a new file")
     options = parser.parse_args(arguments)
+    if options.html and len(options.datasets) > 1:
+        parser.error("--html: one page is of one dataset")
     return one_line_errors(_read, options)
 
 
 def _read(options):
-    code, is_line = OK, options.check or options.hash or options.manifest or options.upgrade
+    code, is_line = OK, bool(options.check or options.hash or options.manifest or options.html or options.upgrade)
     for number, path in enumerate(find_all(options.datasets)):
         sys.stdout.write("\n" if number and not is_line else "")
         try:
@@ -52,6 +60,8 @@ def _show(path, options):
         return _run_check(path)
     if options.upgrade:
         return _upgrade(path)
+    if options.html:
+        return _write_page(path, options.html)
     if options.hash or options.manifest:
         from ..viewing import manifest
 
@@ -59,6 +69,15 @@ def _show(path, options):
         sys.stdout.write(f"{text}\n")
         return OK
     sys.stdout.write(first_rows(path, options.events) if options.events else summary(path))
+    return OK
+
+
+def _write_page(path, target):
+    need("jinja2", "matplotlib")
+    from ..report import page
+
+    page.write(path, target)
+    sys.stdout.write(f"{target}: written\n")
     return OK
 
 

@@ -4,7 +4,7 @@ import sys
 
 from ..terminal.arguments import Parser, not_negative, positive, user_path
 from ..terminal.exit_codes import OK
-from ..terminal.one_line_errors import need_matplotlib, one_line_errors
+from ..terminal.one_line_errors import need, one_line_errors
 from ..viewing.draw_events import visualize
 
 
@@ -39,7 +39,7 @@ def main(arguments=None):
 
 
 def _visualize(options):
-    need_matplotlib()
+    need("matplotlib")
     pictures = visualize(
         options.datasets,
         options.output,

@@ -1,5 +1,6 @@
 """What the commands that look at datasets have in common: errors in one line, exit codes, needs."""
 
+import importlib.util
 import logging
 import os
 import sys
@@ -36,9 +37,8 @@ def stop_writing():
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def need_matplotlib():
-    """Raise ConfigError, saying how to get it, if matplotlib is not installed."""
-    try:
-        import matplotlib  # noqa: F401
-    except ModuleNotFoundError as err:
-        raise ConfigError("needs matplotlib: pip install 'image_extractor[scripts]'") from err
+def need(*packages):
+    """Raise ConfigError, saying how to get it, if a package is not installed."""
+    for package in packages:
+        if importlib.util.find_spec(package) is None:
+            raise ConfigError(f"needs {package}: pip install 'image_extractor[scripts]'")

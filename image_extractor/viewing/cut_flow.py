@@ -8,7 +8,12 @@ from ..terminal.text_table import aligned
 
 
 def events(runs, is_observed=False):
-    """Return lines: events read, dropped for each reason, and written, by primary.
+    """Return the rows of :func:`event_rows` as lines."""
+    return aligned(event_rows(runs, is_observed))
+
+
+def event_rows(runs, is_observed=False):
+    """Return rows of cells: events read, dropped for each reason, and written, by primary.
 
     runs : structured array, Run_Table
     is_observed : bool
@@ -24,7 +29,7 @@ def events(runs, is_observed=False):
         counts += [sum(counts)] if len(primaries) > 1 else []
         sign = "-" if name.startswith("dropped_") else ""
         rows.append([name.removeprefix("dropped_").replace("_", " "), *(f"{sign}{n}" if n else "0" for n in counts)])
-    return aligned(rows)
+    return rows
 
 
 def passed_over(runs):
@@ -38,7 +43,18 @@ def passed_over(runs):
 
 
 def images(runs):
-    """Return lines: images calibrated, cut by each parameter, dropped with their events, and written, by type.
+    """Return the rows of :func:`image_rows` as lines, and of how many runs they are if some don't tell."""
+    rows = image_rows(runs)
+    if not rows:
+        return []
+    n_known = int((runs["images_calibrated"][:, 0] >= 0).sum())
+    unknown = n_known < len(runs)
+    note = [f"(of {n_known} of {len(runs)} runs: the others are of an older format)"] if unknown else []
+    return [*aligned(rows), *note]
+
+
+def image_rows(runs):
+    """Return rows of cells: images calibrated, cut by each parameter, dropped with their events, and written, by type.
 
     Nothing where no image was cut or dropped, or runs of an older format do not tell.
 
@@ -57,9 +73,7 @@ def images(runs):
         numbers = counts[types].tolist()
         numbers += [sum(numbers)] if len(types) > 1 else []
         rows.append([_word(name), *(f"{sign}{n}" if n else "0" for n in numbers)])
-    unknown = len(runs) - len(known)
-    note = [f"(of {len(known)} of {len(runs)} runs: the others are of an older format)"] if unknown else []
-    return [*aligned(rows), *note]
+    return rows
 
 
 def _word(name):

@@ -3,6 +3,7 @@
 import os
 import textwrap
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -40,18 +41,55 @@ def summary(path):
     from .event_images import open_events
 
     with open_events(path) as dataset:
-        count = _count(dataset)
-        parts = [
-            _head(dataset, count),
-            _events(dataset, count),
-            _primaries(dataset, count),
-            _telescopes(dataset, count),
-            _runs(dataset),
+        found = parts(dataset)
+        cut_runs = _cut_runs(dataset.runs)
+        shown = [
+            _wrapped(found.facts),
+            aligned(found.events, left=2),
+            aligned(found.primaries),
+            aligned(found.telescopes, left=2),
+            [*aligned(found.runs), *cut_runs],
             [*cut_flow.events(dataset.runs, dataset.is_observed), *cut_flow.passed_over(dataset.runs)],
             cut_flow.images(dataset.runs),
-            _settings(dataset.settings),
+            _settings(found.differences),
         ]
-    return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
+    return "\n\n".join("\n".join(lines) for lines in shown if lines) + "\n"
+
+
+@dataclass
+class Parts:
+    """What is told of a dataset: facts by their names, and tables as rows of cells, the header first.
+
+    Attributes
+    ----------
+    facts : {name: text}
+    events, primaries, telescopes, runs : list of lists of str
+    differences : str
+        Settings that are not the default.
+    """
+
+    facts: dict
+    events: list
+    primaries: list
+    telescopes: list
+    runs: list
+    differences: str
+
+
+def parts(dataset):
+    """Return the :class:`Parts` of an open dataset, a :class:`event_images.DatasetEvents`."""
+    from .. import config
+
+    count = _count(dataset)
+    differences = [f"{name} = {value}" for name, value in _differences(dataset.settings, config.defaults())]
+    return Parts(
+        _facts(dataset, count),
+        _events(dataset, count),
+        _primaries(dataset, count),
+        _telescopes(dataset, count),
+        _runs(dataset),
+        "; ".join(differences),
+    )
 
 
 def first_rows(path, n_rows):
@@ -155,7 +193,7 @@ def _count(dataset):
 # -- parts of the screen ---------------------------------------------------------------------------------
 
 
-def _head(dataset, count):
+def _facts(dataset, count):
     """Return what the file is and how it was made."""
     attributes = {name: dataset.file.root._v_attrs[name] for name in dataset.file.root._v_attrs._f_list("user")}
     settings, image_settings = dataset.settings, dataset.settings["image"]
@@ -167,7 +205,7 @@ def _head(dataset, count):
         f"shuffled, seed {seed}" if seed is not None else "not shuffled",
         f"split {split}" if split else "not split",
     ]
-    facts = {
+    return {
         "file": f"{dataset.path}, {_size(Path(dataset.path).stat().st_size)}, format {attributes['format_version']}",
         "content": f"{plural(n_events, 'event')}, {plural(sum(count.images), 'image')} of "
         f"{plural(len(dataset.tel_table), 'telescope')}; "
@@ -181,6 +219,9 @@ def _head(dataset, count):
         "SHA-256": attributes.get(content_hash.ATTRIBUTE, "none, an older format has no checksums"),
         "dictionary": _dictionaries(dataset),
     }
+
+
+def _wrapped(facts):
     lines = []
     for name, text in facts.items():
         lines += textwrap.wrap(f"{name:11}{text}", WIDTH, subsequent_indent=" " * 11, break_on_hyphens=False)
@@ -267,7 +308,7 @@ def _events(dataset, count):
         everything = [energies for *_, found in rows for energies in found]
         cells.append(["all", "", *map(str, totals), str(sum(totals)), _range(everything)])
     header = ["events", "bin", *(name.removeprefix("Events_") for name in names), "total", "true energy"]
-    return aligned([header, *cells], left=2)
+    return [header, *cells]
 
 
 def _group_name(group):
@@ -311,7 +352,7 @@ def _primaries(dataset, count):
         shares = [_share(totals[name][primary], total) if len(names) > 1 else str(total) for name in names]
         name = "observed" if dataset.is_observed else f"{primary_name(primary)} ({primary})"
         rows.append([name, *shares, *([str(total)] if len(names) > 1 else [])])
-    return aligned(rows)
+    return rows
 
 
 def _share(number, total):
@@ -340,7 +381,7 @@ def _telescopes(dataset, count):
         shape = " x ".join(str(cells_ * dataset.settings["image"]["scale_factor"]) for cells_ in camera.shape)
         numbers = [str(len(camera.pixels)), shape, str(len(ids)), str(sum(numbers)), spread, _ids(ids)]
         cells.append([tel_type, name, *numbers])
-    return aligned([header, *cells], left=2)
+    return [header, *cells]
 
 
 def _ids(ids):
@@ -373,7 +414,7 @@ def _runs(dataset):
         numbers = [str(int(runs[name][runs[name] > 0].sum())) for name in columns]
         n_files = len(np.unique(runs[["file_name", "file_digest"]]))
         rows.append([primary_name(primary, dataset.is_observed), str(n_files), run_numbers, energies, *numbers])
-    return [*aligned(rows), *_cut_runs(table)]
+    return rows
 
 
 def _cut_runs(table):
@@ -384,13 +425,10 @@ def _cut_runs(table):
     ]
 
 
-def _settings(settings):
+def _settings(differences):
     """Return the settings that are not the default."""
-    from .. import config
-
-    words = [f"{name} = {value}" for name, value in _differences(settings, config.defaults())]
-    text = "; ".join(words) if words else "all are the defaults"
-    return textwrap.wrap(f"settings other than the default: {text}", WIDTH, break_on_hyphens=False)
+    text = f"settings other than the default: {differences or 'all are the defaults'}"
+    return textwrap.wrap(text, WIDTH, break_on_hyphens=False)
 
 
 def _differences(settings, defaults, prefix="", depth=1):

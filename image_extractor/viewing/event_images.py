@@ -352,8 +352,10 @@ class DatasetEvents:
         name = schema.parameters_name(tel_id)
         if not self.is_mapped:
             return columns.rows(record[name][np.newaxis])[0] if name in record.dtype.names else None
-        node, index = nodes.parameter_tables(table._v_parent).get(tel_id), int(record["tel_map"][position])
-        return node[index] if node is not None and index < node.nrows else None
+        if name not in table._v_parent:
+            return None
+        node, index = table._v_parent._f_get_child(name), int(record["tel_map"][position])
+        return node[index] if index < node.nrows else None
 
     def _image(self, telescope, stored, attributes):
         camera = self.cameras[telescope["camera"].decode()]

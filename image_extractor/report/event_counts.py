@@ -1,0 +1,99 @@
+"""What one pass over the rows of Events tells, in bounded memory: histograms by primary and by table."""
+
+from collections import Counter
+
+import numpy as np
+
+from ..hdf5.image_places import has_image
+from ..viewing.event_images import row_blocks
+
+
+class Histogram:
+    """Counts in fixed bins, for each of several names.
+
+    Attributes
+    ----------
+    edges : float array (n_bins + 1,)
+    counts : {name: int array (n_bins,)}
+    outside : {name: int}
+        Finite values in no bin.
+    """
+
+    def __init__(self, edges):
+        self.edges, self.counts, self.outside = np.asarray(edges, float), {}, {}
+
+    def add(self, name, values):
+        """Count finite values under a name."""
+        values = values[np.isfinite(values)]
+        found, _ = np.histogram(values, self.edges)
+        self.counts[name] = self.counts.get(name, 0) + found
+        self.outside[name] = self.outside.get(name, 0) + len(values) - int(found.sum())
+
+    def trimmed(self, most=40):
+        """Return (edges, counts) without empty bins at either end, in at most `most` bins; None if all are empty."""
+        total = sum(self.counts.values(), np.zeros(len(self.edges) - 1, int))
+        filled = np.flatnonzero(total)
+        if not len(filled):
+            return None
+        first, stop = int(filled[0]), int(filled[-1]) + 1
+        step = -(-(stop - first) // most)
+        starts = np.arange(first, stop, step)
+        edges = np.append(self.edges[starts], self.edges[min(stop, starts[-1] + step)])
+        return edges, {
+            name: np.add.reduceat(counts[first:stop], starts - first) for name, counts in self.counts.items()
+        }
+
+    def median(self, name):
+        """Return the middle of the bin that holds the median, NaN if there is none."""
+        running = np.cumsum(self.counts[name])
+        if not running[-1]:
+            return np.nan
+        place = int(np.searchsorted(running, running[-1] / 2))
+        return float((self.edges[place] + self.edges[place + 1]) / 2)
+
+
+class EventCounts:
+    """Histograms of all events of a dataset.
+
+    Attributes
+    ----------
+    log10_energy, core_distance, offset, multiplicity : Histogram
+        By primary: log10(TeV), m, degrees, telescopes with an image.
+    log10_energy_by_table : Histogram
+        By name of the table.
+    primaries : {name of a table: Counter of primaries}
+    images : int array (n_tel,)
+        Of each row of Tel_Table.
+    """
+
+    def __init__(self, n_telescopes):
+        self.log10_energy, self.log10_energy_by_table = (Histogram(np.arange(-30, 41) / 10) for _ in range(2))
+        self.core_distance = Histogram(np.arange(0, 5001, 25))
+        self.offset = Histogram(np.arange(0, 181) / 10)
+        self.multiplicity = Histogram(np.arange(n_telescopes + 2) - 0.5)
+        self.primaries, self.images = {}, np.zeros(n_telescopes, np.int64)
+
+    @classmethod
+    def of(cls, dataset):
+        """Count all events of an open dataset, a :class:`viewing.event_images.DatasetEvents`."""
+        counts = cls(len(dataset.tel_table))
+        for table in dataset.tables():
+            for _, rows in row_blocks(table):
+                counts._add(table._v_name, rows)
+        return counts
+
+    def _add(self, table, rows):
+        has = has_image(rows)
+        self.images += has.sum(axis=0, dtype=np.int64)
+        primaries = self.primaries.setdefault(table, Counter())
+        for primary in np.unique(rows["gamma_hadron_label"]).tolist():
+            mine = rows["gamma_hadron_label"] == primary
+            primaries[primary] += int(mine.sum())
+            with np.errstate(divide="ignore", invalid="ignore"):
+                energy = np.log10(rows["mc_energy"][mine].astype(float))
+            self.log10_energy.add(primary, energy)
+            self.log10_energy_by_table.add(table, energy)
+            self.core_distance.add(primary, np.hypot(rows["core_x"][mine], rows["core_y"][mine]).astype(float))
+            if "fov_lon" in rows.dtype.names:
+                self.offset.add(primary, np.hypot(rows["fov_lon"][mine], rows["fov_lat"][mine]))
+            self.multiplicity.add(primary, has[mine].sum(axis=1).astype(float))

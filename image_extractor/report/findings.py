@@ -1,0 +1,114 @@
+"""What one should know of a dataset before training on it, in plain words."""
+
+import os
+
+import numpy as np
+
+from ..dataset import ImageDataset
+from ..hdf5 import schema
+from ..primaries import primary_name
+from ..terminal.text_table import plural, printable
+
+#: A table should have a primary's share of events to within this factor.
+LOPSIDED = 3
+
+#: Weights to a spectrum are uneven where they leave less than this part of the statistics.
+FEW = 0.05
+
+#: Parts of clipped pixels that are worth a word.
+MANY_CLIPPED = 1e-5
+
+
+def findings(dataset, counts):
+    """Return lines about a dataset: what is missing, uneven, or not what it seems.
+
+    dataset : viewing.event_images.DatasetEvents
+    counts : event_counts.EventCounts
+    """
+    found = [*_telescopes(dataset, counts), *_tables(dataset, counts), *_pixels(dataset), *_runs(dataset)]
+    return [*found, *_weights(dataset)]
+
+
+def _telescopes(dataset, counts):
+    ids = dataset.tel_table["tel_id"][counts.images == 0].tolist()
+    if len(ids) == len(counts.images):
+        yield "There is no event: nothing can be learnt from this."
+    elif ids:
+        word = "Telescope" if len(ids) == 1 else "Telescopes"
+        yield f"{word} {', '.join(map(str, ids))} without an image: what is learnt will not know them."
+
+
+def _tables(dataset, counts):
+    everything = sum(counts.primaries.values(), start=type(next(iter(counts.primaries.values()), {}))())
+    for table, primaries in counts.primaries.items():
+        if not sum(primaries.values()):
+            yield f"{table} has no event."
+            continue
+        for primary, total in sorted(everything.items()):
+            name = primary_name(primary, dataset.is_observed)
+            expected = total * sum(primaries.values()) / sum(everything.values())
+            if not primaries[primary]:
+                yield f"{table} has no {name}, of which there are {total} in all: a figure of merit there says little."
+            elif expected > 10 and not 1 / LOPSIDED < primaries[primary] / expected < LOPSIDED:
+                yield f"{table} has {primaries[primary]} events of {name}, where its share would be {expected:.0f}."
+    if len(everything) > 1 and max(everything.values()) > 10 * min(everything.values()):
+        words = [f"{n} of {primary_name(primary)}" for primary, n in sorted(everything.items())]
+        yield f"Primaries are uneven ({', '.join(words)}): class_weight balances them."
+
+
+def _pixels(dataset):
+    runs, n_pixels = dataset.runs, _pixels_in_all(dataset)
+    clipped = int(np.maximum(runs["clipped_pixels"], 0).sum())
+    if clipped > MANY_CLIPPED * n_pixels:
+        scale = dataset.settings["image"]["charge_scale"]
+        yield (
+            f"{plural(clipped, 'pixel')} did not fit the dtype and were clipped: a smaller charge_scale than {scale:g} "
+            "has room for brighter ones."
+        )
+    negative = int(np.maximum(runs["negative_pixels"], 0).sum())
+    if negative:
+        share = 100 * negative / max(n_pixels, 1)
+        yield (
+            f"{plural(negative, 'pixel')} of negative charge, {share:.0f} % of all, are stored as 0: "
+            "sums over an image are too large. int16 holds them."
+        )
+    not_finite = int(np.maximum(runs["not_finite_pixels"], 0).sum())
+    if not_finite:
+        yield f"{plural(not_finite, 'pixel')} are no finite numbers: damaged calibration, or pixels that were off."
+
+
+def _pixels_in_all(dataset):
+    """Return the number of pixels of all images."""
+    of_camera = {name: len(camera.pixels) for name, camera in dataset.cameras.items()}
+    sizes = [of_camera.get(name.decode(), 0) for name in dataset.tel_table["camera"].tolist()]
+    return int(np.maximum(dataset.runs["images"], 0).sum() * np.mean(sizes)) if sizes else 0
+
+
+def _runs(dataset):
+    for run in dataset.runs[dataset.runs["complete"] == 0][:10]:
+        yield f"Run {run['run_number']} of {printable(os.fsdecode(run['file_name']))} is cut short."
+    dropped = int(dataset.runs["dropped_no_image"].sum())
+    read = int(dataset.runs["events_read"].sum())
+    if read and dropped > read / 2:
+        yield f"{dropped} of {read} events have no image of a selected telescope: were others meant?"
+
+
+def _weights(dataset):
+    """Yield a line for each table whose weights to a spectrum a few events dominate."""
+    if dataset.is_observed:
+        return
+    for name in dict.fromkeys(table._v_name for table in dataset.tables() if table.nrows):
+        table = name.removeprefix(f"{schema.EVENTS}_")
+        try:
+            with ImageDataset(dataset.path, table=table, view="types", columns=("primary", "event_weight")) as samples:
+                labels = samples.labels()
+        except ValueError:  # of runs that have no spectrum, for example: no weights, no finding
+            return
+        for primary in np.unique(labels["primary"]).tolist():
+            weights = labels["event_weight"][labels["primary"] == primary]
+            effective = weights.sum() ** 2 / (weights**2).sum() if weights.any() else 0
+            if len(weights) >= 20 and effective < FEW * len(weights):
+                yield (
+                    f"{name}: weighted to a spectrum (event_weight), {len(weights)} events of {primary_name(primary)} "
+                    f"count as {effective:.0f}: a few dominate."
+                )
