@@ -20,3 +20,4 @@ echo "converting ..."
 image_extractor.py "$folder/*.simtel.gz" "$folder/dataset.h5" aux/config/demo.config "$folder/bins_cuts_dict.pkl" \
     --shuffle --split
 visualize_events.py "$folder/dataset.h5" --random 4 --seed 1 --together --output "$folder/images.png"
+read_data.py "$folder/dataset.h5" --html "$folder/report.html"

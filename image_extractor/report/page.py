@@ -123,7 +123,7 @@ def _distributions(dataset, counts, sample):
 
 def _pixels(dataset, sample):
     """Return rows of a table: clipped and not finite pixels of each telescope that was looked at."""
-    rows = [["tel_id", "type", "images", "pixels", "clipped", "not finite"]]
+    rows = [["telescope", "type", "images", "pixels", "clipped", "not finite"]]
     for telescope in dataset.tel_table:
         found = sample.telescopes.get(int(telescope["tel_id"]))
         if found:

@@ -1,6 +1,6 @@
 """What the commands that look at datasets have in common: errors in one line, exit codes, needs."""
 
-import importlib.util
+import importlib
 import logging
 import os
 import sys
@@ -40,5 +40,7 @@ def stop_writing():
 def need(*packages):
     """Raise ConfigError, saying how to get it, if a package is not installed."""
     for package in packages:
-        if importlib.util.find_spec(package) is None:
-            raise ConfigError(f"needs {package}: pip install 'image_extractor[scripts]'")
+        try:
+            importlib.import_module(package)
+        except ModuleNotFoundError as err:
+            raise ConfigError(f"needs {package}: pip install 'image_extractor[scripts]'") from err
