@@ -41,7 +41,7 @@ ALLOWED = {
     "demo": {"cuts", "inputs", "config", "terminal"},
     "image_extractor": {"batch", "analysis", "conversion", "inputs", "cuts", "config"},
     "dataset": {"training", "hdf5", "events"},
-    "report": {"viewing", "dataset", "hdf5", "terminal"},
+    "report": {"viewing", "training", "hdf5", "terminal"},
     "ctlearn_reader": {"dataset", "training", "hdf5", "parameters"},
     "commands": {
         "image_extractor", "batch", "workers", "report", "viewing", "cuts", "reconstruction", "hdf5", "config", "terminal",

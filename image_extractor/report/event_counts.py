@@ -4,7 +4,9 @@ from collections import Counter
 
 import numpy as np
 
+from ..errors import DatasetError
 from ..hdf5.image_places import has_image
+from ..training.event_weights import EventWeight
 from ..viewing.event_images import row_blocks
 
 
@@ -72,15 +74,42 @@ class EventCounts:
         self.offset = Histogram(np.arange(0, 181) / 10)
         self.multiplicity = Histogram(np.arange(n_telescopes + 2) - 0.5)
         self.primaries, self.images = {}, np.zeros(n_telescopes, np.int64)
+        self._weights = {}
 
     @classmethod
     def of(cls, dataset):
         """Count all events of an open dataset, a :class:`viewing.event_images.DatasetEvents`."""
-        counts = cls(len(dataset.tel_table))
+        counts, is_weighted = cls(len(dataset.tel_table)), not dataset.is_observed
         for table in dataset.tables():
             for _, rows in row_blocks(table):
                 counts._add(table._v_name, rows)
+                is_weighted = is_weighted and counts._add_weights(table._v_name, rows, dataset.runs)
         return counts
+
+    def _add_weights(self, table, rows, runs):
+        """Add up weights to the default spectra, and their squares; say whether that could be done."""
+        energy, primaries = rows["mc_energy"].astype(float), rows["gamma_hadron_label"]
+        try:
+            weights = EventWeight()(energy, primaries, runs)
+        except DatasetError:  # of primaries or runs that have no spectrum
+            self._weights.clear()
+            return False
+        for primary in np.unique(primaries).tolist():
+            mine = weights[primaries == primary]
+            sums = self._weights.setdefault((table, primary), np.zeros(3))
+            sums += len(mine), mine.sum(), (mine**2).sum()
+        return True
+
+    def statistics(self):
+        """Return {(table, primary): (events, how many of one weight would say as much)}, where weights are known.
+
+        The second is (sum of weights)^2 / sum of their squares: Kish, Survey Sampling (1965), section 11.7.
+        """
+        return {
+            key: (int(n), total**2 / squares)
+            for key, (n, total, squares) in self._weights.items()
+            if np.isfinite(squares) and squares
+        }
 
     def _add(self, table, rows):
         has = has_image(rows)

@@ -4,16 +4,14 @@ import os
 
 import numpy as np
 
-from ..dataset import ImageDataset
-from ..hdf5 import schema
 from ..primaries import primary_name
 from ..terminal.text_table import plural, printable
 
 #: A table should have a primary's share of events to within this factor.
 LOPSIDED = 3
 
-#: Weights to a spectrum are uneven where they leave less than this part of the statistics.
-FEW = 0.05
+#: Weights are uneven where they leave less than this part of the statistics, of no fewer events than MANY.
+FEW, MANY = 0.05, 20
 
 #: Parts of clipped pixels that are worth a word.
 MANY_CLIPPED = 1e-5
@@ -26,7 +24,7 @@ def findings(dataset, counts):
     counts : event_counts.EventCounts
     """
     found = [*_telescopes(dataset, counts), *_tables(dataset, counts), *_pixels(dataset), *_runs(dataset)]
-    return [*found, *_weights(dataset)]
+    return [*found, *_weights(counts)]
 
 
 def _telescopes(dataset, counts):
@@ -93,22 +91,11 @@ def _runs(dataset):
         yield f"{dropped} of {read} events have no image of a selected telescope: were others meant?"
 
 
-def _weights(dataset):
-    """Yield a line for each table whose weights to a spectrum a few events dominate."""
-    if dataset.is_observed:
-        return
-    for name in dict.fromkeys(table._v_name for table in dataset.tables() if table.nrows):
-        table = name.removeprefix(f"{schema.EVENTS}_")
-        try:
-            with ImageDataset(dataset.path, table=table, view="types", columns=("primary", "event_weight")) as samples:
-                labels = samples.labels()
-        except ValueError:  # of runs that have no spectrum, for example: no weights, no finding
-            return
-        for primary in np.unique(labels["primary"]).tolist():
-            weights = labels["event_weight"][labels["primary"] == primary]
-            effective = weights.sum() ** 2 / (weights**2).sum() if weights.any() else 0
-            if len(weights) >= 20 and effective < FEW * len(weights):
-                yield (
-                    f"{name}: weighted to a spectrum (event_weight), {len(weights)} events of {primary_name(primary)} "
-                    f"count as {effective:.0f}: a few dominate."
-                )
+def _weights(counts):
+    """Yield a line for each table and primary whose weights to a spectrum a few events dominate."""
+    for (table, primary), (n_events, effective) in sorted(counts.statistics().items()):
+        if n_events >= MANY and effective < FEW * n_events:
+            yield (
+                f"{table}: weighted to a spectrum (event_weight), {n_events} events of {primary_name(primary)} "
+                f"count as {effective:.0f}: a few dominate."
+            )

@@ -12,6 +12,10 @@ import tables
 from helpers.made_dataset import write_dataset
 from helpers.processes import called
 
+from image_extractor import ImageExtractor
+from image_extractor.dataset import ImageDataset
+from image_extractor.demo import write_demo_file
+
 ONE_BIN = {"energy_bins_min": -3, "energy_bins_max": 4, "energy_bins_bin_size": 7}
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -172,6 +176,26 @@ def test_pixels_that_clip_or_are_negative_or_no_numbers_are_said(tmp_path):
     assert f"{clipped} pixels did not fit the dtype and were clipped: a smaller charge_scale than 3000" in found
     assert "12 pixels of negative charge" in found
     assert "1 pixel are no finite numbers" in found or "1 pixel is no finite number" in found
+
+
+@pytest.mark.slow
+def test_weights_that_a_few_events_dominate_are_said(tmp_path):
+    """As many events of one weight as ImageDataset's event_weight says."""
+    write_demo_file(tmp_path / "a.simtel", events=40, telescopes="LST:2", energy=(0.1, 100))
+    path = tmp_path / "a.h5"
+    ImageExtractor(path, None, "gh_class", telescope_type_mode="LST", use_pkl_dict=False, **ONE_BIN).process_data(
+        tmp_path / "a.simtel"
+    )
+    assert "a few dominate" not in findings_of(path)
+    with tables.open_file(str(path), "r+") as file:
+        file.root.Run_Table.modify_column(column=np.array([40.0], "f4"), colname="spectral_index")
+    with ImageDataset(path, table="Events", view="event", columns=("event_weight",)) as data:
+        weights = data.labels()["event_weight"].astype(float)
+    n = f"{weights.sum() ** 2 / (weights**2).sum():.0f}"
+    assert int(n) < 3
+    assert findings_of(path) == (
+        f"Events: weighted to a spectrum (event_weight), 40 events of gamma count as {n}: a few dominate."
+    )
 
 
 def test_observed_events_have_no_truth_to_be_shown(tmp_path, warnings_are_errors):

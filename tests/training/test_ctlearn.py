@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.table import Table
+from helpers.documents import code
 from traitlets import TraitError
 
 from image_extractor import DatasetError, ImageExtractor
@@ -196,13 +197,15 @@ def test_what_it_can_not_do_is_refused(files, tmp_path):
             ImageExtractorReader([path])
 
 
-CONFIG = """
-import image_extractor.ctlearn_reader
-c.TrainCTLearnModel.dl1dh_reader_type = "ImageExtractorReader"
+#: As the site has it, and what makes it short.
+CONFIG = (
+    code("docs/howto/training.md", "ctlearn_reader")
+    + """
 c.TrainCTLearnModel.n_epochs = 1
 c.TrainCTLearnModel.batch_size = 4
 c.TrainCTLearnModel.validation_split = 0.4
 """
+)
 
 
 @pytest.mark.skipif(not HAS_CTLEARN, reason="CTLearn is not installed")
