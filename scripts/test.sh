@@ -12,7 +12,7 @@ venv=${VENV:-.venv-test-$version}
 "$venv/bin/ruff" check .
 "$venv/bin/ruff" format --check .
 "$venv/bin/mypy"
-"$venv/bin/codespell" --toml pyproject.toml README.md CHANGELOG.md CONTRIBUTING.md image_extractor scripts tests
+"$venv/bin/codespell" --toml pyproject.toml README.md CHANGELOG.md CONTRIBUTING.md docs image_extractor scripts tests
 # Loops of ctapipe are compiled when it is first imported. Processes that do so at once may leave a cache that crashes
 # every later one (https://github.com/numba/numba/issues/10128): one fills it before tests run side by side.
 "$venv/bin/python" -P -c 'import ctapipe.calib, ctapipe.image'

@@ -188,7 +188,8 @@ def test_weights_that_a_few_events_dominate_are_said(tmp_path):
     )
     assert "a few dominate" not in findings_of(path)
     with tables.open_file(str(path), "r+") as file:
-        file.root.Run_Table.modify_column(column=np.array([40.0], "f4"), colname="spectral_index")
+        file.root.Run_Table.modify_column(column=np.array([2.0], "f4"), colname="spectral_index")
+        file.root.E0.Events.modify_column(column=np.repeat([0.1, 50.0], [1, 39]).astype("f4"), colname="mc_energy")
     with ImageDataset(path, table="Events", view="event", columns=("event_weight",)) as data:
         weights = data.labels()["event_weight"].astype(float)
     n = f"{weights.sum() ** 2 / (weights**2).sum():.0f}"
