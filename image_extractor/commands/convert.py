@@ -21,6 +21,7 @@ from ..terminal.logs import start_logging
 from ..terminal.one_line_errors import stop_writing
 from ..terminal.text_table import plural
 from ..version import __version__
+from ..workers.collector import import_frozen
 from .lookup_lines import table_lines
 from .output_file import check_output
 from .worker_options import add_worker_options, executor
@@ -153,13 +154,15 @@ def _convert(options, command_line):
     _check_output(Path(options.output), options.files_per_output)
     if options.save_cuts_dict:
         _check_cuts_dict(options, files)
-    from ..batch import many_files
+    from ..batch import many_files, tasks
     from ..image_extractor import ImageExtractor
 
     extractor = ImageExtractor.from_config(
         options.output, options.bins_cuts_dict or options.cuts, options.config, options.tables
     )
     start = time.monotonic()
+    if not options.scheduler and (options.jobs == 1 or len(files) == 1):  # converted in this process
+        import_frozen(tasks.MODULES)
     with executor(options) as client, display(many_files.Progress, files) as progress:
         report = many_files.convert_files(
             extractor.converter,

@@ -4,14 +4,16 @@
     reader.py DATASET.h5 [--dl1 DL1.h5 --dl1dh_python ENV/bin/python] [--as_it_is OTHER.h5 ...]
 
 DATASET is written again in several layouts (in a temporary folder); each, and others as they are, is read in batches,
-one core, warm cache, labels included, in epochs of its own process. Rounds alternate between readers; the median
-counts. dl1-data-handler runs in the environment of --dl1dh_python: its DLImageReader with the AxialMapper, channels
-image and peak_time.
+one core, warm cache, labels included, in epochs of its own process; one layout of each compression also in whole events
+(batches of 16), and as three files. Rounds alternate between readers; the median counts. dl1-data-handler runs in the
+environment of --dl1dh_python: its DLImageReader with the AxialMapper, channels image and peak_time. memcpy copies as
+many bytes as the batches of images have, from memory that holds all of them.
 """
 
 import argparse
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -27,6 +29,8 @@ LAYOUTS = {
     "zstd, 64 KiB": ("zstd", 1 << 16),
     "zstd, one image": ("zstd", 1),
 }
+#: Layouts that are also read in other ways.
+MORE_WAYS = ("none, large chunks", "lz4, one image", "zstd, one image")
 ORDERS = ("sequential", "random", "blocks")
 
 
@@ -51,14 +55,15 @@ def lay_out(source, target, compression, chunk_bytes):
                 node._v_attrs._f_copy(new.get_node(node._v_pathname))
 
 
-def epoch_dataset(path, table, batch_size):
+def epoch_dataset(paths, table, batch_size, view="telescope"):
     """Return {order: function that reads an epoch and returns its number of images}."""
     from image_extractor.dataset import ImageDataset
 
-    dataset = ImageDataset(path, table=table)
+    dataset = ImageDataset(paths.split(os.pathsep), table=table, view=view)
 
     def run(**options):
-        return sum(len(batch["image"]) for batch in dataset.batches(batch_size, **options))
+        batches = dataset.batches(batch_size, **options)
+        return sum(int(batch["mask"].sum()) if view == "event" else len(batch["image"]) for batch in batches)
 
     return {
         "sequential": run,
@@ -67,7 +72,37 @@ def epoch_dataset(path, table, batch_size):
     }
 
 
-def epoch_dl1dh(path, batch_size):
+def epoch_events(paths, table, batch_size):
+    """As epoch_dataset, whole events."""
+    return epoch_dataset(paths, table, batch_size // 4, "event")
+
+
+def epoch_memcpy(path, table, batch_size):
+    """As epoch_dataset, but images lie in memory as they are handed on, and are copied batch by batch."""
+    import numpy as np
+
+    from image_extractor.dataset import ImageDataset
+
+    with ImageDataset(path, table=table) as dataset:
+        images = dataset[:]["image"]
+    order, batch = np.random.default_rng(1).permutation(len(images)), np.empty_like(images[:batch_size])
+
+    def in_order():
+        for first in range(0, len(images), batch_size):
+            block = images[first : first + batch_size]
+            batch[: len(block)] = block
+        return len(images)
+
+    def at_random():
+        for first in range(0, len(images), batch_size):
+            rows = order[first : first + batch_size]
+            images.take(rows, axis=0, out=batch[: len(rows)], mode="clip")
+        return len(images)
+
+    return {"sequential": in_order, "random": at_random}
+
+
+def epoch_dl1dh(path, _, batch_size):
     """As epoch_dataset, with dl1-data-handler."""
     import numpy as np
     from dl1_data_handler.reader import DLImageReader
@@ -89,12 +124,16 @@ def epoch_dl1dh(path, batch_size):
     return {"sequential": lambda: run(np.arange(n)), "random": lambda: run(np.random.default_rng(1).permutation(n))}
 
 
+#: How each kind of reader reads an epoch.
+KINDS = {"dataset": epoch_dataset, "events": epoch_events, "memcpy": epoch_memcpy, "dl1dh": epoch_dl1dh}
+
+
 def measure(arguments):
     """Print the images/s of each order, after an epoch that warms the cache up; runs in a process of its own."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     path, table, batch_size = arguments.path, arguments.table, arguments.batch_size
-    epochs = epoch_dl1dh(path, batch_size) if arguments.measure == "dl1dh" else epoch_dataset(path, table, batch_size)
+    epochs = KINDS[arguments.measure](path, table, batch_size)
     rates = {}
     for order, epoch in epochs.items():
         epoch()
@@ -127,20 +166,27 @@ def compare(arguments):
             path = str(Path(folder) / f"{number}.h5")
             lay_out(arguments.path, path, compression, chunk_bytes)
             readers[name] = sys.executable, "dataset", path
+            if name in MORE_WAYS:
+                others = [shutil.copy(path, f"{path}.{copy}.h5") for copy in "ab"]
+                readers[f"{name}, events"] = sys.executable, "events", path
+                readers[f"{name}, 3 files"] = sys.executable, "dataset", os.pathsep.join([path, *others])
+        readers["memcpy"] = sys.executable, "memcpy", str(Path(folder) / "0.h5")
         readers |= {Path(path).stem: (sys.executable, "dataset", path) for path in arguments.as_it_is}
         rounds = {name: [] for name in readers}
         for _ in range(arguments.rounds):
             for name, (python, kind, path) in readers.items():
                 rounds[name].append(rates_of(python, kind, path, arguments))
-        print(f"{'layout':20} {'MB':>7} " + " ".join(f"{order + ' images/s':>23}" for order in ORDERS))
+        print(f"{'layout':28} {'MB':>7} " + " ".join(f"{order + ' images/s':>23}" for order in ORDERS))
         base = {}
         for name, measured in rounds.items():
             rates = {order: statistics.median(rates[order] for rates in measured) for order in measured[0]}
             base = base or rates
             cells = [f"{rates[o]:,.0f}" + (f" ({rates[o] / base[o]:.1f} x)" if o in base else "") for o in rates]
-            print(
-                f"{name:20} {Path(readers[name][2]).stat().st_size / 1e6:7.1f} " + " ".join(f"{c:>23}" for c in cells)
-            )
+            print(f"{name:28} {_megabytes(readers[name][2]):7.1f} " + " ".join(f"{c:>23}" for c in cells))
+
+
+def _megabytes(paths):
+    return sum(Path(path).stat().st_size for path in paths.split(os.pathsep)) / 1e6
 
 
 def main():
@@ -155,7 +201,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3, help="default: 3")
     parser.add_argument("--seconds", type=float, default=2.0, help="per order and round (default: 2)")
     parser.add_argument("--folder", help="for the layouts (default: the system's temporary folder)")
-    parser.add_argument("--measure", choices=("dataset", "dl1dh"), help=argparse.SUPPRESS)
+    parser.add_argument("--measure", choices=KINDS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     measure(arguments) if arguments.measure else compare(arguments)
 
