@@ -114,12 +114,20 @@ class PatchedFile(tables.File):
     def _node_manager(self, _):
         vars(self)["_node_manager"] = self._kind_of_nodes(nslots=self.params["NODE_CACHE_SLOTS"])
 
+    def close(self):
+        """Close the file."""
+        try:
+            super().close()
+        except BaseException:  # Ctrl-C, too
+            self._forget()
+            raise
+
     def _forget(self):
-        """Let go of a file that was only opened half: PyTables would fail to close it at exit, with a traceback."""
+        """Let go of a file that was opened or closed only half: PyTables would fail to close it at exit, and say so."""
         if self in tables.file._open_files.handlers:
             tables.file._open_files.remove(self)
-            for root in self._node_manager.registry.values():
-                vars(root)["_v_isopen"] = False
+            for node in getattr(vars(self).get("_node_manager"), "registry", {}).values():
+                vars(node)["_v_isopen"] = False
             with contextlib.suppress(tables.HDF5ExtError):
                 self._close_file()
 

@@ -152,3 +152,28 @@ def test_another_version_that_does_not_is_refused(break_it, other_version, trapp
         with pytest.raises(ConfigError, match=r"^tables .* would run code: install tables 1\.0 to 1\.1$"):
             dataset_files.open_file(trapped[0])
     assert Trap.sprung == 0
+
+
+INTERRUPTED = """
+import sys, tables
+from image_extractor.hdf5 import dataset_files
+file = dataset_files.open_file(sys.argv[1], "w")
+file.create_group("/", "group")
+file.create_array("/group", "array", [1])
+close = tables.group.Group._g_close
+def interrupted(group):
+    close(group)
+    raise KeyboardInterrupt
+tables.group.Group._g_close = interrupted
+try:
+    file.close()
+except KeyboardInterrupt:
+    tables.group.Group._g_close = close
+    print("interrupted")
+"""
+
+
+def test_a_file_whose_closing_was_interrupted_is_silent_at_exit(tmp_path):
+    command = [sys.executable, "-c", INTERRUPTED, str(tmp_path / "a.h5")]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "interrupted\n", "")
