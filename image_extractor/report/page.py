@@ -83,7 +83,7 @@ def _content(dataset):
         ],
         "passed_over": cut_flow.passed_over(dataset.runs),
         "distributions": [plot for plot in _distributions(dataset, counts, sample) if plot],
-        "sample": sample,
+        "sampled": f"{plural(sample.n_images, 'image')} of {plural(sample.n_events, 'event')}",
         "pixels": _pixels(dataset, sample),
         "gallery": [
             plots.image_pair(image, size)
