@@ -14,7 +14,7 @@ from .packed_rows import PackedRows, can_unpack
 #: Bytes that are read from a compressed table or array at once.
 BLOCK_BYTES = 8 << 20
 
-#: Uncompressed chunks that are mapped: more of them are small, and cheaper to copy than to keep as arrays.
+#: Stretches of uncompressed chunks that are mapped: more of them are small, and cheaper to copy than to keep as arrays.
 MAX_MAPPED = 2000
 
 #: What has happened to a file that is not the one that was opened.
@@ -84,11 +84,12 @@ class OpenFiles:
             places = chunk_places(node) if can_unpack(node) and _is_native(node) else None
         if places is None or (sums and len(places) > 1 and node.chunkshape[0] % sums.block):
             return StoredRows(node, sums)
-        if node.filters.complevel or len(places) > MAX_MAPPED:
+        offsets = places["offset"].astype(np.int64)
+        if node.filters.complevel or len(first_chunks(node, offsets)) > MAX_MAPPED:
             return StoredRows(node, sums, PackedRows(node, row_dtype(node), places, sums))
         if path not in self._maps:
             self._maps[path] = np.memmap(path, mode="r")
-        return MappedRows(node, self._maps[path], places["offset"].tolist(), sums)
+        return MappedRows(node, self._maps[path], offsets, sums)
 
     def close(self):
         """Close what is open; it opens again when it is needed."""
@@ -143,6 +144,13 @@ def _is_native(node):
 class MappedRows:
     """Rows that lie uncompressed in the file, as arrays on a memory map of it.
 
+    Parameters
+    ----------
+    node : tables.Table or tables.EArray
+    file_map : numpy.memmap
+    offsets : int array (n_chunks,)
+    sums : checksums.NodeSums, optional
+
     Attributes
     ----------
     n_rows : int
@@ -152,11 +160,15 @@ class MappedRows:
 
     def __init__(self, node, file_map, offsets, sums=None):
         self._sums = sums
-        self.n_rows, self.dtype, self._per_chunk = node.shape[0], row_dtype(node), node.chunkshape[0]
+        self.n_rows, self.dtype = node.shape[0], row_dtype(node)
         kind, shape = self.dtype.subdtype or (self.dtype, ())
-        sizes = [min(self._per_chunk, self.n_rows - first) for first in range(0, self.n_rows, self._per_chunk)]
-        self._chunks = [
-            np.ndarray((size, *shape), kind, file_map, offset) for size, offset in zip(sizes, offsets, strict=True)
+        chunks = first_chunks(node, offsets)
+        self._first = np.append(chunks * node.chunkshape[0], self.n_rows)
+        self._stretches = [
+            np.ndarray((stop - first, *shape), kind, file_map, offset)
+            for (first, stop), offset in zip(
+                itertools.pairwise(self._first.tolist()), offsets[chunks].tolist(), strict=True
+            )
         ]
 
     def blocks(self, rows):
@@ -167,29 +179,39 @@ class MappedRows:
         """
         if self._sums:
             self._check(rows)
-        if len(self._chunks) == 1:
-            yield slice(0, len(rows)), self._chunks[0], rows
+        if len(self._stretches) == 1:
+            yield slice(0, len(rows)), self._stretches[0], rows
             return
-        for part in stretches(rows // self._per_chunk):
-            chunk = int(rows[part.start]) // self._per_chunk
-            yield part, self._chunks[chunk], rows[part] - chunk * self._per_chunk
+        of_rows = self._stretch_of(rows)
+        for part in stretches(of_rows):
+            number = int(of_rows[part.start])
+            yield part, self._stretches[number], rows[part] - self._first[number]
+
+    def _stretch_of(self, rows):
+        return np.searchsorted(self._first, rows, side="right") - 1
 
     def _check(self, rows):
         """Hold the blocks of some rows against their checksums."""
-        for block in np.unique(rows // self._sums.block).tolist():
-            first = block * self._sums.block
-            chunk, begin = self._chunks[first // self._per_chunk], first % self._per_chunk
-            self._sums.check(first, chunk[begin : begin + self._sums.block])
+        first_rows = np.unique(rows // self._sums.block) * self._sums.block
+        for first, number in zip(first_rows.tolist(), self._stretch_of(first_rows).tolist(), strict=True):
+            begin = first - int(self._first[number])
+            self._sums.check(first, self._stretches[number][begin : begin + self._sums.block])
 
     def all_blocks(self):
         """Yield (first row, block) over all rows."""
-        for chunk, block in enumerate(self._chunks):
-            step = _step(self.dtype, self._sums)
-            for first in range(0, len(block), step):
-                rows = block[first : first + step]
+        step = _step(self.dtype, self._sums)
+        for start, stretch in zip(self._first.tolist(), self._stretches, strict=False):
+            for first in range(0, len(stretch), step):
+                rows = stretch[first : first + step]
                 if self._sums:
-                    self._sums.check(chunk * self._per_chunk + first, rows)
-                yield chunk * self._per_chunk + first, rows
+                    self._sums.check(start + first, rows)
+                yield start + first, rows
+
+
+def first_chunks(node, offsets):
+    """Return the first chunk of each stretch of uncompressed chunks that lie one behind the other, int array."""
+    size = node.chunkshape[0] * node.rowsize
+    return np.flatnonzero(np.diff(offsets, prepend=offsets[:1]) != size)
 
 
 def _step(dtype, sums):

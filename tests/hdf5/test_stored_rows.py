@@ -102,11 +102,37 @@ def test_more_plain_chunks_than_are_mapped(tmp_path, monkeypatch):
     path = tmp_path / "o.h5"
     rows = images(np.random.default_rng(1), 30, (5, 4, 2), "<u2")
     write(path, rows, "none", 1)
-    monkeypatch.setattr(stored_rows, "MAX_MAPPED", 29)
+    monkeypatch.setattr(stored_rows, "MAX_MAPPED", 0)
     files = stored_rows.OpenFiles([str(path)])
     chosen = np.array([0, 3, 4, 5, 5, 29])
     assert taken(files.rows(str(path), "/T1"), chosen).tobytes() == rows[chosen].tobytes()
     files.close()
+
+
+@pytest.mark.parametrize("per_chunk", [1, 4])
+def test_plain_chunks_with_others_between_them(tmp_path, per_chunk):
+    """Some lie one behind the other, some do not: rows are those that PyTables reads, one by one and all."""
+    rows, path = images(np.random.default_rng(1), 31, (5, 4, 2), "<u2"), tmp_path / "o.h5"
+    with tables.open_file(path, "w") as file:
+        kind = tables.Atom.from_dtype(rows.dtype)
+        mine, other = (
+            file.create_earray("/", name, kind, (0, 5, 4, 2), chunkshape=(per_chunk, 5, 4, 2)) for name in ("T1", "T2")
+        )
+        for first, stop in ((0, 8), (8, 12), (12, 13), (13, 28), (28, 31)):
+            mine.append(rows[first:stop])
+            file.flush()
+            other.append(rows[first:stop])
+            file.flush()
+    with tables.open_file(path) as file:
+        places = chunk_places.chunk_places(file.root.T1)
+        n_stretches = len(stored_rows.first_chunks(file.root.T1, places["offset"].astype(np.int64)))
+        assert 1 < n_stretches < len(places)
+        mapped = stored_rows.MappedRows(file.root.T1, np.memmap(path, mode="r"), places["offset"].astype(np.int64))
+        for chosen in (np.arange(31), np.array([0, 0, 7, 8, 12, 13, 13, 30]), np.array([5]), np.arange(0, 31, 3)):
+            assert taken(mapped, chosen).tobytes() == rows[chosen].tobytes()
+        assert b"".join(block.tobytes() for _, block in mapped.all_blocks()) == rows.tobytes()
+        firsts = [first for first, _ in mapped.all_blocks()]
+        assert firsts == sorted(firsts)
 
 
 @pytest.mark.parametrize("kind", ["none", "lz4", "zlib"])
