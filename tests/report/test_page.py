@@ -1,6 +1,7 @@
 """The page of a dataset, by the command: what it says is what PyTables reads, and a browser shows it."""
 
 import html
+import lzma
 import re
 import shutil
 import subprocess
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import tables
 from helpers.made_dataset import write_dataset
-from helpers.processes import called
+from helpers.processes import TESTS, called
 
 from image_extractor import ImageExtractor
 from image_extractor.dataset import ImageDataset
@@ -205,6 +206,16 @@ def test_observed_events_have_no_truth_to_be_shown(tmp_path, warnings_are_errors
     assert "True energy" not in text
     assert "observed" in text
     assert "2016-12-31T23:59:60" in text
+
+
+@pytest.mark.parametrize("storage_mode", ["all", "mapped"])
+def test_datasets_of_older_formats_have_a_page(tmp_path, storage_mode):
+    path = tmp_path / "old.h5"
+    path.write_bytes(lzma.decompress((TESTS / f"resources/format_1_0_{storage_mode}.h5.xz").read_bytes()))
+    page = Page(page_of(path))
+    table = page.table("log10(true energy / TeV)")
+    table.pop("log10(true energy / TeV)")
+    assert sum(int(count) for counts in table.values() for count in counts) == len(events_of(path))
 
 
 def test_a_dataset_without_events_says_so(tmp_path, warnings_are_errors):
