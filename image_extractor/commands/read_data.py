@@ -44,7 +44,7 @@ def main(arguments=None):
 
 
 def _read(options):
-    code, is_line = OK, bool(options.check or options.hash or options.manifest or options.html or options.upgrade)
+    code, is_line = OK, options.check or options.hash or options.manifest or options.upgrade
     for number, path in enumerate(find_all(options.datasets)):
         sys.stdout.write("\n" if number and not is_line else "")
         try:

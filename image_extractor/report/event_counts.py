@@ -7,6 +7,7 @@ import numpy as np
 from ..errors import DatasetError
 from ..hdf5.image_places import has_image
 from ..training.event_weights import EventWeight
+from ..viewing.dataset_report import Count
 from ..viewing.event_images import row_blocks
 
 
@@ -18,15 +19,15 @@ class Histogram:
     edges : float array (n_bins + 1,)
     counts : {name: int array (n_bins,)}
     outside : {name: int}
-        Finite values in no bin.
+        Values in no bin, infinite ones too; NaN, of what is not known, is not counted.
     """
 
     def __init__(self, edges):
         self.edges, self.counts, self.outside = np.asarray(edges, float), {}, {}
 
     def add(self, name, values):
-        """Count finite values under a name."""
-        values = values[np.isfinite(values)]
+        """Count values under a name."""
+        values = values[~np.isnan(values)]
         found, _ = np.histogram(values, self.edges)
         self.counts[name] = self.counts.get(name, 0) + found
         self.outside[name] = self.outside.get(name, 0) + len(values) - int(found.sum())
@@ -63,17 +64,18 @@ class EventCounts:
         By primary: log10(TeV), m, degrees, telescopes with an image.
     log10_energy_by_table : Histogram
         By name of the table.
+    summary : viewing.dataset_report.Count
     primaries : {name of a table: Counter of primaries}
     images : int array (n_tel,)
         Of each row of Tel_Table.
     """
 
     def __init__(self, n_telescopes):
+        self.summary = Count(n_telescopes)
         self.log10_energy, self.log10_energy_by_table = (Histogram(np.arange(-30, 41) / 10) for _ in range(2))
         self.core_distance = Histogram(np.arange(0, 5001, 25))
         self.offset = Histogram(np.arange(0, 181) / 10)
         self.multiplicity = Histogram(np.arange(n_telescopes + 2) - 0.5)
-        self.primaries, self.images = {}, np.zeros(n_telescopes, np.int64)
         self._weights = {}
 
     @classmethod
@@ -82,9 +84,21 @@ class EventCounts:
         counts, is_weighted = cls(len(dataset.tel_table)), not dataset.is_observed
         for table in dataset.tables():
             for _, rows in row_blocks(table):
+                counts.summary.add(table, rows)
                 counts._add(table._v_name, rows)
                 is_weighted = is_weighted and counts._add_weights(table._v_name, rows, dataset.runs)
         return counts
+
+    @property
+    def primaries(self):
+        found = {}
+        for path, primaries in self.summary.primaries.items():
+            found.setdefault(path.rpartition("/")[2], Counter()).update(primaries)
+        return found
+
+    @property
+    def images(self):
+        return np.array(self.summary.images, np.int64)
 
     def _add_weights(self, table, rows, runs):
         """Add up weights to the default spectra, and their squares; say whether that could be done."""
@@ -112,17 +126,15 @@ class EventCounts:
         }
 
     def _add(self, table, rows):
-        has = has_image(rows)
-        self.images += has.sum(axis=0, dtype=np.int64)
-        primaries = self.primaries.setdefault(table, Counter())
+        n_images = has_image(rows).sum(axis=1).astype(float)
         for primary in np.unique(rows["gamma_hadron_label"]).tolist():
             mine = rows["gamma_hadron_label"] == primary
-            primaries[primary] += int(mine.sum())
             with np.errstate(divide="ignore", invalid="ignore"):
                 energy = np.log10(rows["mc_energy"][mine].astype(float))
             self.log10_energy.add(primary, energy)
             self.log10_energy_by_table.add(table, energy)
             self.core_distance.add(primary, np.hypot(rows["core_x"][mine], rows["core_y"][mine]).astype(float))
             if "fov_lon" in rows.dtype.names:
-                self.offset.add(primary, np.hypot(rows["fov_lon"][mine], rows["fov_lat"][mine]))
-            self.multiplicity.add(primary, has[mine].sum(axis=1).astype(float))
+                lon, lat = (np.radians(rows[name][mine]) for name in ("fov_lon", "fov_lat"))
+                self.offset.add(primary, np.degrees(np.arccos(np.cos(lat) * np.cos(lon))))
+            self.multiplicity.add(primary, n_images[mine])

@@ -1,6 +1,8 @@
 """What one should know of a dataset before training on it, in plain words."""
 
+import math
 import os
+from collections import Counter
 
 import numpy as np
 
@@ -13,6 +15,9 @@ LOPSIDED = 3
 #: Weights are uneven where they leave less than this part of the statistics, of no fewer events than MANY.
 FEW, MANY = 0.05, 20
 
+#: Runs that are named one by one.
+MAX_RUNS = 10
+
 #: Parts of clipped pixels that are worth a word.
 MANY_CLIPPED = 1e-5
 
@@ -23,7 +28,7 @@ def findings(dataset, counts):
     dataset : viewing.event_images.DatasetEvents
     counts : event_counts.EventCounts
     """
-    found = [*_telescopes(dataset, counts), *_tables(dataset, counts), *_pixels(dataset), *_runs(dataset)]
+    found = [*_telescopes(dataset, counts), *_tables(dataset, counts), *_pixels(dataset, counts), *_runs(dataset)]
     return [*found, *_weights(counts)]
 
 
@@ -37,8 +42,9 @@ def _telescopes(dataset, counts):
 
 
 def _tables(dataset, counts):
-    everything = sum(counts.primaries.values(), start=type(next(iter(counts.primaries.values()), {}))())
-    for table, primaries in counts.primaries.items():
+    tables = counts.primaries
+    everything = sum(tables.values(), Counter())
+    for table, primaries in tables.items():
         if not sum(primaries.values()):
             yield f"{table} has no event."
             continue
@@ -54,8 +60,8 @@ def _tables(dataset, counts):
         yield f"Primaries are uneven ({', '.join(words)}): class_weight balances them."
 
 
-def _pixels(dataset):
-    runs, n_pixels = dataset.runs, _pixels_in_all(dataset)
+def _pixels(dataset, counts):
+    runs, n_pixels = dataset.runs, _n_pixels(dataset, counts)
     clipped = int(np.maximum(runs["clipped_pixels"], 0).sum())
     if clipped > MANY_CLIPPED * n_pixels:
         scale = dataset.settings["image"]["charge_scale"]
@@ -72,19 +78,23 @@ def _pixels(dataset):
         )
     not_finite = int(np.maximum(runs["not_finite_pixels"], 0).sum())
     if not_finite:
-        yield f"{plural(not_finite, 'pixel')} are no finite numbers: damaged calibration, or pixels that were off."
+        are = "is no finite number" if not_finite == 1 else "are no finite numbers"
+        yield f"{plural(not_finite, 'pixel')} {are}: damaged calibration, or pixels that were off."
 
 
-def _pixels_in_all(dataset):
-    """Return the number of pixels of all images."""
-    of_camera = {name: len(camera.pixels) for name, camera in dataset.cameras.items()}
-    sizes = [of_camera.get(name.decode(), 0) for name in dataset.tel_table["camera"].tolist()]
-    return int(np.maximum(dataset.runs["images"], 0).sum() * np.mean(sizes)) if sizes else 0
+def _n_pixels(dataset, counts):
+    """Return the number of pixels of all images; of cells where a mapping resamples, as Run_Table counts them."""
+    cameras = [dataset.cameras[name.decode()] for name in dataset.tel_table["camera"].tolist()]
+    sizes = [len(camera.pixels) if camera.is_lossless else math.prod(camera.shape) for camera in cameras]
+    return int(counts.images @ np.array(sizes))
 
 
 def _runs(dataset):
-    for run in dataset.runs[dataset.runs["complete"] == 0][:10]:
+    cut = dataset.runs[dataset.runs["complete"] == 0]
+    for run in cut[:MAX_RUNS]:
         yield f"Run {run['run_number']} of {printable(os.fsdecode(run['file_name']))} is cut short."
+    if len(cut) > MAX_RUNS:
+        yield f"{plural(len(cut) - MAX_RUNS, 'more run')} cut short."
     dropped = int(dataset.runs["dropped_no_image"].sum())
     read = int(dataset.runs["events_read"].sum())
     if read and dropped > read / 2:

@@ -20,7 +20,7 @@ class TelescopeSample:
     Attributes
     ----------
     n_images, n_pixels, n_clipped, n_not_finite : int
-        Pixels are cells that belong to one.
+        Pixels: their cells, or those at their centres where a mapping resamples.
     """
 
     n_images: int = 0
@@ -69,7 +69,7 @@ class ImageSample:
     def _add(self, primary, image):
         self.n_images += 1
         size = _size(image)
-        self.log10_size.add(primary, np.log10([size]) if size > 0 else np.array([]))
+        self.log10_size.add(primary, np.array([np.log10(size) if size > 0 else -np.inf]))
         if image.peak_time is not None and np.isfinite(image.charge).any():
             self.peak_time.add(primary, image.peak_time[[np.nanargmax(image.charge)]])
         mine = self.telescopes.setdefault(image.tel_id, TelescopeSample())
@@ -81,17 +81,20 @@ class ImageSample:
 
 
 def _size(image):
-    """Return the sum of an image's finite charges above 0 or below [p.e.]."""
+    """Return the sum of an image's finite charges [p.e.]."""
     return float(image.charge[np.isfinite(image.charge)].sum())
 
 
 def _clipped(image):
-    """Return how many stored numbers of an image are the largest or, of signed ones, the least of their dtype."""
+    """Return how many pixels hold the largest number of an integer dtype or, if it is signed, the least."""
     if image.stored.dtype.kind not in "iu":
         return 0
+    is_last = image.stored.shape[:2] == image.charge_array.shape
+    channels = np.moveaxis(image.stored, -1, 0) if is_last else image.stored
+    pixels = image.camera.pixel_vectors(channels, image.charge_array.shape[0] // image.camera.shape[0])
     limits = np.iinfo(image.stored.dtype)
-    clipped = image.stored == limits.max
-    return int((clipped if limits.min == 0 else clipped | (image.stored == limits.min)).sum())
+    is_clipped = (pixels == limits.max) | ((pixels == limits.min) & (limits.min < 0))
+    return int(is_clipped.any(axis=0).sum())
 
 
 def _read(dataset, table, row, tel_id):

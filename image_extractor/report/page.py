@@ -6,7 +6,7 @@ from pathlib import Path
 
 from .. import whole_files
 from ..errors import ConfigError
-from ..hdf5 import content_hash, nodes
+from ..hdf5 import nodes
 from ..primaries import primary_name
 from ..terminal.text_table import plural, printable
 from ..viewing import cut_flow, dataset_report
@@ -47,9 +47,14 @@ def write(path, target):
     target = Path(target)
     if target.suffix.lower() not in (".html", ".htm"):
         raise ConfigError(f"{target}: a page's name ends in .html")
-    if target.exists() and MARK not in target.read_bytes()[:MARK_WITHIN]:
+    if target.exists() and not _is_page(target):
         raise ConfigError(f"{target}: is there, and no page of a dataset: name another")
     whole_files.write(target, html(path).encode())
+
+
+def _is_page(path):
+    with path.open("rb") as file:
+        return MARK in file.read(MARK_WITHIN)
 
 
 def html(path):
@@ -66,7 +71,8 @@ def html(path):
 def _content(dataset):
     """Return what the template asks for, by its names."""
     counts, sample = EventCounts.of(dataset), ImageSample.of(dataset)
-    summary = dataset_report.parts(dataset)
+    summary, images_cut = dataset_report.parts(dataset, counts.summary), cut_flow.image_rows(dataset.runs)
+    notes = [*cut_flow.passed_over(dataset.runs), *(cut_flow.unknown_images(dataset.runs) if images_cut else [])]
     return {
         "name": Path(dataset.path).name,
         "headline": f"{plural(sum(sum(p.values()) for p in counts.primaries.values()), 'event')}, "
@@ -79,9 +85,9 @@ def _content(dataset):
             ("Telescopes", summary.telescopes),
             ("Runs", summary.runs),
             ("Cut flow of events", cut_flow.event_rows(dataset.runs, dataset.is_observed)),
-            ("Cut flow of images", cut_flow.image_rows(dataset.runs)),
+            ("Cut flow of images", images_cut),
         ],
-        "passed_over": cut_flow.passed_over(dataset.runs),
+        "notes": notes,
         "distributions": [plot for plot in _distributions(dataset, counts, sample) if plot],
         "sampled": f"{plural(sample.n_images, 'image')} of {plural(sample.n_events, 'event')}",
         "pixels": _pixels(dataset, sample),
@@ -96,11 +102,10 @@ def _content(dataset):
         "inputs": _inputs(dataset),
         "n_more_inputs": max(len(dataset.runs) - MAX_INPUTS, 0),
         "attributes": [
-            (name, str(value)[:500])
+            (name, str(value))
             for name, value in sorted(nodes.user_attributes(dataset.file.root).items())
             if name not in ("config", "report")
         ],
-        "content_sha256": getattr(dataset.file.root._v_attrs, content_hash.ATTRIBUTE, ""),
     }
 
 

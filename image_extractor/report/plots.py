@@ -28,12 +28,15 @@ class Plot:
         What it shows, in words.
     rows : list of lists of str
         The same as a table, its header first; empty where a picture has none.
+    note : str
+        What it does not show.
     """
 
     title: str
     svg: str
     alt: str
     rows: list
+    note: str = ""
 
 
 def histogram(title, quantity, found, name_of, what="events"):
@@ -58,12 +61,12 @@ def histogram(title, quantity, found, name_of, what="events"):
     names = sorted(counts)
     words = [f"{name_of(name)} {counts[name].sum()}, median near {found.median(name):.3g}" for name in names]
     outside = sum(found.outside.values())
+    note = f"{plural(outside, what.removesuffix('s'))} beyond these bins, or not above 0." if outside else ""
     alt = f"Histogram of {quantity}: {'; '.join(words)}."
-    alt += f" {plural(outside, what.removesuffix('s'))} beyond its bins." if outside else ""
     rows = [[quantity, *map(name_of, names)]]
     for first, (low, high) in enumerate(itertools.pairwise(edges)):
         rows.append([f"{low:.4g} to {high:.4g}", *(str(counts[name][first]) for name in names)])
-    return Plot(title, _svg(figure), alt, rows)
+    return Plot(title, _svg(figure), alt, rows, note)
 
 
 def shares(title, quantity, found, name_of):
@@ -139,9 +142,7 @@ def primaries_named(is_observed):
 
 
 def _colours():
-    yield from COLOURS
-    while True:
-        yield COLOURS[-1]
+    return itertools.chain(COLOURS, itertools.repeat(COLOURS[-1]))
 
 
 def _figure(size=SIZE):
@@ -151,7 +152,7 @@ def _figure(size=SIZE):
     matplotlib.use("Agg")
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=size, dpi=DPI, layout="none" if size == SIZE else None)
+    figure = Figure(figsize=size, dpi=DPI)
     axes = figure.add_axes([0.13, 0.16, 0.84, 0.8]) if size == SIZE else figure.add_subplot()
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)

@@ -45,12 +45,14 @@ def passed_over(runs):
 def images(runs):
     """Return the rows of :func:`image_rows` as lines, and of how many runs they are if some don't tell."""
     rows = image_rows(runs)
-    if not rows:
-        return []
+    return [*aligned(rows), *unknown_images(runs)] if rows else []
+
+
+def unknown_images(runs):
+    """Return a line: of how many runs the cut flow of images is; nothing if it is of all."""
     n_known = int((runs["images_calibrated"][:, 0] >= 0).sum())
-    unknown = n_known < len(runs)
-    note = [f"(of {n_known} of {len(runs)} runs: the others are of an older format)"] if unknown else []
-    return [*aligned(rows), *note]
+    is_part = n_known < len(runs)
+    return [f"(of {n_known} of {len(runs)} runs: the others are of an older format)"] if is_part else []
 
 
 def image_rows(runs):

@@ -41,7 +41,7 @@ def summary(path):
     from .event_images import open_events
 
     with open_events(path) as dataset:
-        found = parts(dataset)
+        found = parts(dataset, _count(dataset))
         cut_runs = _cut_runs(dataset.runs)
         shown = [
             _wrapped(found.facts),
@@ -76,11 +76,10 @@ class Parts:
     differences: str
 
 
-def parts(dataset):
-    """Return the :class:`Parts` of an open dataset, a :class:`event_images.DatasetEvents`."""
+def parts(dataset, count):
+    """Return the :class:`Parts` of an open dataset, event_images.DatasetEvents, by the Count of its rows."""
     from .. import config
 
-    count = _count(dataset)
     differences = [f"{name} = {value}" for name, value in _differences(dataset.settings, config.defaults())]
     return Parts(
         _facts(dataset, count),
@@ -150,8 +149,19 @@ def _images(dataset, row):
 # -- counting ------------------------------------------------------------------------------------------
 
 
-class _Count:
-    """What one pass over the rows tells."""
+class Count:
+    """What one pass over the rows tells.
+
+    Attributes
+    ----------
+    energies : {path of a table: (lowest, highest)}
+        True energies [TeV].
+    primaries : {path of a table: Counter of primaries}
+    images : list of int
+        Of each row of Tel_Table.
+    times : list of int
+        Among them the first and the last [ns].
+    """
 
     def __init__(self, n_telescopes):
         self.energies = {}
@@ -183,7 +193,7 @@ def _counted(values):
 def _count(dataset):
     from .event_images import row_blocks
 
-    count = _Count(len(dataset.tel_table))
+    count = Count(len(dataset.tel_table))
     for table in dataset.tables():
         for _, rows in row_blocks(table):
             count.add(table, rows)
