@@ -5,11 +5,7 @@
 # environment that the project is installed into.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-python=${PYTHON:-python3}
-version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-venv=${VENV:-.venv-docs-$version}
-[ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
-"$venv/bin/python" -m pip install --quiet --upgrade '.[docs]'
+venv=$(scripts/environment.sh docs)
 rm -rf docs/_build
 "$venv/bin/python" -P -m sphinx --fail-on-warning --keep-going --quiet -b html docs docs/_build/html
 if [ "${1-}" = --links ]; then

@@ -4,11 +4,7 @@
 # PYTHON chooses the interpreter (default: python3), VENV the folder, TEST_WORKERS how many run at once (default: 2).
 set -euo pipefail
 cd "$(dirname "$0")/.."
-python=${PYTHON:-python3}
-version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-venv=${VENV:-.venv-test-$version}
-[ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
-"$venv/bin/python" -m pip install --quiet --upgrade '.[test]'
+venv=$(scripts/environment.sh test)
 "$venv/bin/ruff" check .
 "$venv/bin/ruff" format --check .
 "$venv/bin/mypy"

@@ -1,6 +1,7 @@
 """The command read_data.py: what is in a dataset."""
 
 import sys
+from pathlib import Path
 
 from ..errors import DatasetError
 from ..input_files import find_all
@@ -9,6 +10,7 @@ from ..terminal.exit_codes import FAILED, OK
 from ..terminal.one_line_errors import need, one_line_errors
 from ..terminal.text_table import plural
 from ..viewing.dataset_report import first_rows, summary
+from .output_file import check_output
 
 
 def main(arguments=None):
@@ -74,6 +76,7 @@ def _show(path, options):
 
 def _write_page(path, target):
     need("jinja2", "matplotlib")
+    check_output(Path(target), [path], overwrite=True)
     from ..report import page
 
     page.write(path, target)

@@ -244,6 +244,16 @@ def test_no_other_page_is_overwritten(tmp_path):
     assert (tmp_path / "mine.html").read_text() == "<p>my own</p>"
 
 
+@pytest.mark.parametrize("place", ["nowhere/page.html", "folder.html"])
+def test_a_place_that_can_not_be_written_to_is_named(tmp_path, place):
+    write_dataset(tmp_path / "made.h5", **ONE_BIN)
+    (tmp_path / "folder.html").mkdir()
+    ended = called("read_data", tmp_path / "made.h5", "--html", tmp_path / place)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith(f"{tmp_path / place}: can't be written: ")
+    assert len(ended.stderr.splitlines()) == 1
+
+
 def test_one_page_is_of_one_dataset(tmp_path):
     ended = called("read_data", "a.h5", "b.h5", "--html", tmp_path / "p.html")
     assert ended.returncode == 2
