@@ -57,6 +57,10 @@ LARGE, SMALL = 3.4, 2.4
 COMPACT = Style(panel=1.3, left=0.1, right=0.62, bottom=0.1, has_axes=False, title=8.5, label=8, number=7.5)
 SIDES = "left: the array as stored, right: the camera"
 
+#: What unsigned numbers are, and cameras of mappings that resample.
+OF_UNSIGNED = " as stored, negative charges as 0"
+AT_CENTRES = "the camera shows the cells at its pixels' centres"
+
 
 def _style(n_images):
     """Return the Style of a picture of so many images."""
@@ -133,7 +137,7 @@ class _EventPart:
     def __init__(self, event, block, n_columns):
         self._event, self._block, self._columns = event, block, n_columns
         self.width = n_columns * block.size[0]
-        self._titles = _titles(event, self.width) + ([] if block.style.has_axes or not event.images else [SIDES])
+        self._titles = _titles(event, self.width) + ([] if block.style.has_axes else _common_title(event, self.width))
         self._head = (len(self._titles) + 1) * LINE
         self.height = -(-len(event.images) // n_columns) * block.size[1] + self._head
 
@@ -149,10 +153,20 @@ class _EventPart:
             self._block.draw(figure, image, corner)
 
 
+def _common_title(event, width):
+    """Return what is true of all images of an event, where their own titles have no room for it, as lines."""
+    if not event.images:
+        return []
+    words = [SIDES]
+    if any(image.stored.dtype.kind == "u" for image in event.images):
+        words.append(f"sums{OF_UNSIGNED}")
+    if not all(image.camera.is_lossless for image in event.images):
+        words.append(f"resampled: {AT_CENTRES}")
+    return _lines(words, width)
+
+
 def _titles(event, width):
     """Return the truth of an event as lines that fit a figure of `width` inches."""
-    import textwrap
-
     truth = event.values
     energy = truth["reconstructed_energy"]
     reconstructed = "" if math.isnan(energy) else f", reconstructed {energy:.4g} TeV"
@@ -166,7 +180,13 @@ def _titles(event, width):
         f"{event.table.lstrip('/')} row {event.row}" + ("" if label is None else f", label {label}"),
         plural(len(event.images), "image"),
     ]
-    # blanks within a fact do not break; 14 characters of this size fill an inch
+    return _lines(words, width)
+
+
+def _lines(words, width):
+    """Return facts as lines; blanks within one do not break, and 14 characters of this size fill an inch."""
+    import textwrap
+
     text = "  ·  ".join(word.replace(" ", "\u00a0") for word in words)
     return [line.strip(" ·") for line in textwrap.wrap(text, int(14 * width), break_long_words=False)]
 
@@ -265,10 +285,10 @@ def _image_title(image, style):
     if image.camera.is_lossless:
         return f"{title}, {_sum_of(image)}"
     # a sum over cells, or over the cells of pixels' centres, is not the charge of the image
-    return f"{title}\nmapping {image.camera.attributes['mapping']}: the camera shows the cells at its pixels' centres"
+    return f"{title}\nmapping {image.camera.attributes['mapping']}: {AT_CENTRES}"
 
 
-def _sum_of(image, as_stored=" as stored, negative charges as 0"):
+def _sum_of(image, as_stored=OF_UNSIGNED):
     """Return the sum of an image's stored charges in words, and what it leaves out."""
     finite = image.charge[np.isfinite(image.charge)]
     words = f"{finite.sum():.0f} p.e." + (" after cleaning" if image.is_cleaned else "")

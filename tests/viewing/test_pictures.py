@@ -189,6 +189,25 @@ def test_a_mapping_that_resamples_says_so(tmp_path):
     assert len(texts) == 4
 
 
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"image_dtype": "uint16"}, ["sums as stored, negative charges as 0"]),
+        ({"image_mapping": "bilinear"}, ["resampled: the camera shows the cells at its pixels' centres"]),
+        ({}, []),
+    ],
+)
+def test_many_images_say_once_what_is_true_of_all(tmp_path, settings, words):
+    write_dataset(tmp_path / "made.h5", (12, 8), **settings)
+    event = one_event(tmp_path / "made.h5")
+    event.images[:] = event.images * 3
+    title = event_figure(event).texts[0].get_text().replace("\n", " ").replace("\u00a0", " ")
+    assert "left: the array as stored, right: the camera" in title
+    for word in ("sums as stored", "resampled"):
+        assert (word in title) == any(word in one for one in words)
+    assert all(one in title for one in words)
+
+
 @pytest.mark.one_in(2)
 @pytest.mark.parametrize("mapping", ["nearest", "bicubic", "rebinning"])
 def test_resampled_cells_without_a_pixel_are_left_out(tmp_path, mapping):
