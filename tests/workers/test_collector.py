@@ -9,16 +9,28 @@ from helpers.processes import ROOT
 
 from image_extractor.demo import write_demo_file
 from image_extractor.workers.collector import import_frozen
-from image_extractor.workers.local_pool import LocalPool
 
 
-def state():
-    return gc.isenabled(), gc.get_freeze_count() > 10_000, "image_extractor.conversion.converter" in sys.modules
+def run_script(folder, *lines):
+    (folder / "script.py").write_text("\n".join(lines) + "\n")
+    command = [sys.executable, "-P", "script.py"]
+    ended = subprocess.run(command, cwd=folder, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    return ended.stdout.splitlines(), ended.stderr
 
 
-def test_workers_are_forked_with_a_collector_that_leaves_imports_alone():
-    with LocalPool(1, ["image_extractor.conversion.converter"]) as pool:
-        assert pool.submit(state).result() == (True, True, True)
+def test_workers_are_forked_with_a_collector_that_leaves_imports_alone(tmp_path):
+    # in a process of its own: a process has one fork server, which here any test before may have started
+    told, complaint = run_script(
+        tmp_path,
+        "import gc, sys",
+        "from image_extractor.workers.local_pool import LocalPool",
+        "def state():",
+        "    return gc.isenabled(), gc.get_freeze_count() > 10_000, 'image_extractor.conversion.converter' in sys.modules",
+        "if __name__ == '__main__':",
+        "    with LocalPool(1, ['image_extractor.conversion.converter']) as pool:",
+        "        print(pool.submit(state).result())",
+    )
+    assert told == ["(True, True, True)"], complaint
 
 
 def test_an_import_that_fails_leaves_it_on():
@@ -31,14 +43,13 @@ def test_an_import_that_fails_leaves_it_on():
 
 def test_it_is_left_alone_in_the_process_of_a_script(tmp_path):
     write_demo_file(tmp_path / "a.simtel", events=3, telescopes="LST:2")
-    (tmp_path / "script.py").write_text(
-        "import gc\n"
-        "before = gc.get_freeze_count()\n"
-        "from image_extractor import ImageExtractor\n"
-        "ImageExtractor('a.h5', None, 'gh_class', telescope_type_mode='LST', use_pkl_dict=False, energy_bins_min=-3,\n"
-        "               energy_bins_max=4, energy_bins_bin_size=7).process_files(['a.simtel'], jobs=1)\n"
-        "print(gc.isenabled(), gc.get_freeze_count() - before)\n"
+    told, complaint = run_script(
+        tmp_path,
+        "import gc",
+        "before = gc.get_freeze_count()",
+        "from image_extractor import ImageExtractor",
+        "ImageExtractor('a.h5', None, 'gh_class', telescope_type_mode='LST', use_pkl_dict=False, energy_bins_min=-3,",
+        "               energy_bins_max=4, energy_bins_bin_size=7).process_files(['a.simtel'], jobs=1)",
+        "print(gc.isenabled(), gc.get_freeze_count() - before)",
     )
-    command = [sys.executable, "-P", "script.py"]
-    ended = subprocess.run(command, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
-    assert ended.stdout.splitlines()[-1] == "True 0", ended.stderr
+    assert told[-1:] == ["True 0"], complaint
