@@ -87,7 +87,7 @@ class SimtelBlocks:
 
     def __iter__(self):
         run, n_reported = self._run, 0
-        calibrate = Calibrator(run.subarray, self._settings)
+        calibrate = Calibrator(run, self._settings)
         run.select(self._rows.tel_ids, self._count)
         builder = BlockBuilder(self._rows.telescopes)
         for event in run:

@@ -21,7 +21,7 @@ from ..terminal.logs import start_logging
 from ..terminal.one_line_errors import stop_writing
 from ..terminal.text_table import plural
 from ..version import __version__
-from ..workers.collector import import_frozen
+from ..workers.start_up import import_frozen
 from .lookup_lines import table_lines
 from .output_file import check_output
 from .worker_options import add_worker_options, executor

@@ -18,7 +18,7 @@ class Calibrator:
 
     Parameters
     ----------
-    subarray : ctapipe SubarrayDescription
+    run : a run, see inputs/open_runs.py
     settings : dict
 
     Attributes
@@ -32,11 +32,11 @@ class Calibrator:
         As :func:`check`.
     """
 
-    def __init__(self, subarray, settings):
+    def __init__(self, run, settings):
         from ctapipe.calib import CameraCalibrator
         from traitlets.config import Config
 
-        calibration = settings["calibration"]
+        calibration, subarray = settings["calibration"], run.subarray
         check(calibration)
         self._mode = settings["image"]["mode"]
         self._names = {tel_id: extractor(telescope, calibration) for tel_id, telescope in subarray.tel.items()}
@@ -47,7 +47,7 @@ class Calibrator:
         with warnings.catch_warnings(), self._blaming_settings():
             # FlashCamExtractor works out something for every camera of the array, also those that it is not for
             warnings.simplefilter("ignore", RuntimeWarning)
-            self._calibrate = CameraCalibrator(
+            self._calibrate = (run.fast_calibrator or CameraCalibrator)(
                 subarray=subarray, config=Config(self._parameters), image_extractor_type=[default, *others]
             )
         for own in self._calibrate.image_extractors.values():

@@ -74,7 +74,7 @@ class RunWriter:
         self._selection = EventSelection(
             settings, cuts, run.obs_id, self._check, run.pointing, trigger, bool(choice), self._is_observed
         )
-        self._calibrate = StoredImages(run, settings) if run.has_images else Calibrator(run.subarray, settings)
+        self._calibrate = StoredImages(run, settings) if run.has_images else Calibrator(run, settings)
         self._parameterize = Parameterization(run, layout.grids, settings) if is_cleaning_needed(settings) else None
         self._quality = ImageQuality(run.subarray, layout.types, settings)
         self._waiting = None

@@ -26,7 +26,7 @@ class CtapipeRun:
         Events that are no showers: pedestals, flashes, muons, by the names of ctapipe's types.
     """
 
-    complete, has_images = True, False
+    complete, has_images, fast_calibrator = True, False, None
 
     def __init__(self, path, obs_id, subarray, is_simulation, pointing):
         self.input_url, self.obs_id, self.subarray = path, obs_id, subarray

@@ -7,6 +7,8 @@ read before the next is asked for; `check_unchanged()` raises InputError if the 
     Path, number, ctapipe's SubarrayDescription and FocalLengthKind; and whether there is a truth.
 `has_images`
     True where images are made already, and are taken as they are.
+`fast_calibrator`
+    Else: what makes them in the place of ctapipe's CameraCalibrator, a subclass of it, or None.
 `pointing`, `tracking_mode`, `pointings`
     Azimuth and altitude of the array [rad], NaN until events tell them; 0 where these hold for the whole run; a
     :class:`pointing.Pointings`, which who reads events tells what they look at.

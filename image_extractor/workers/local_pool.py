@@ -28,7 +28,7 @@ class LocalPool(Engine):
         # forkserver: workers inherit neither open HDF5 files nor threads, and import only once
         methods = multiprocessing.get_all_start_methods()
         self._context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-        around = (f"{__package__}.without_collector", f"{__package__}.with_collector")
+        around = (f"{__package__}.before_imports", f"{__package__}.after_imports")
         self._context.set_forkserver_preload([around[0], *preload, around[1]])
         self._messages = self._context.SimpleQueue()
         self._n_workers, self._workers, self._idle = workers, [], []

@@ -102,3 +102,10 @@ def cut(source, target, size):
     """Copy the first bytes of a file."""
     Path(target).write_bytes(Path(source).read_bytes()[:size])
     return target
+
+
+def calibrator_of(run, **options):
+    """Return what makes the images of a run's events: its own calibrator, or ctapipe's."""
+    from ctapipe.calib import CameraCalibrator
+
+    return (getattr(run, "fast_calibrator", None) or CameraCalibrator)(subarray=run.subarray, **options)

@@ -13,7 +13,9 @@ Versions: see tested_versions.py. With others the source still works this way as
 SimTelFile and Provenance, else a ConfigError says what to install; the fast reader is not used.
 """
 
+from ctapipe.calib import CameraCalibrator
 from ctapipe.core.provenance import Provenance
+from ctapipe.image import ImageExtractor
 from ctapipe.io import SimTelEventSource
 
 from .other_names import with_names
@@ -84,6 +86,10 @@ def _provenance():
 
 #: What the fast reader relies on besides.
 RELIED_ON = [
-    (SimTelEventSource, name)
-    for name in ("_generate_events", "_fill_simulated_event_information", "_get_disabled_pixel_mask")
+    *(
+        (SimTelEventSource, name)
+        for name in ("_generate_events", "_fill_simulated_event_information", "_get_disabled_pixel_mask")
+    ),
+    (CameraCalibrator, "_calibrate_dl1"),
+    (ImageExtractor, "_calculate_correction"),
 ]

@@ -7,6 +7,9 @@ SimTelFile over objects that are read elsewhere
 The bytes of an object
     Objects are parsed from a file object, piece by piece. The fast reader decodes them where they lie in memory.
     Upstream: objects would have a public buffer.
+What is inside of events
+    It makes an object of each object in an event, and parses it, wanted or not. The fast reader puts functions of its
+    own in the place of those that do. Upstream: these would be methods.
 
 Versions: see tested_versions.py. With others SimTelFile still works this way as long as its constructor calls
 EventIOFile, else a ConfigError says what to install; the fast reader is not used.
@@ -41,14 +44,14 @@ class InMemory:
     """Makes the bytes of an EventIO object in memory known."""
 
     @property
-    def file(self):
-        """The io.BytesIO in which the object lies."""
-        return self._filehandle
-
-    @property
     def memory(self):
-        """The memory in which the object lies, memoryview; it begins at `address`."""
-        return self._filehandle.getbuffer()
+        """The memory in which the object lies, bytes; it begins at `address`."""
+        return self._filehandle.getvalue()  # not a view, which in an error's traceback crashes Python 3.12.1
+
+
+def parsing_events_with(**functions):
+    """Return SimTelFile's step to the next object, with these functions in the place of eventio's."""
+    return with_names("eventio", simtelfile.SimTelFile._parse_next_object, **functions)
 
 
 #: What the fast reader relies on besides.

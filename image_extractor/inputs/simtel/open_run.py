@@ -5,11 +5,10 @@ import logging
 import warnings
 from pathlib import Path
 
-from ...errors import CutError
+from ...errors import ConfigError, CutError
 from ...input_files import check_readable
 from ...tested_versions import untested
 from ..unchanged import check_unchanged, identity
-from .eventio_patches import RunFile
 from .foreign_files import refuse_foreign
 from .reading_errors import reading
 from .run_objects import RunObjects
@@ -67,7 +66,7 @@ class SimTelRuns:
         objects = RunObjects(self._objects, self._class.kinds, self._keeps)
         with reading(self.path), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            file = RunFile(self.path, objects)
+            file = self._class.file_class(self.path, objects)
             objects.begin_events()
             objects.current_shower = lambda: file.current_mc_shower
             try:
@@ -137,7 +136,7 @@ def run_class(fast):
         return SimTelRun
     try:
         from .fast_run import FastRun
-    except (ImportError, AttributeError) as err:
+    except (ImportError, AttributeError, ConfigError) as err:
         log.warning("the fast reader is not used: what it relies on is gone: %s", err)
         return SimTelRun
     return FastRun

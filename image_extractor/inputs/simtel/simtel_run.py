@@ -14,6 +14,7 @@ from ..showers import of_container
 from ..simulation_facts import simulation_facts
 from ..unchanged import check_unchanged
 from .ctapipe_patches import SourceOverFile
+from .eventio_patches import RunFile
 from .reading_errors import reading
 from .run_objects import KINDS
 
@@ -29,8 +30,11 @@ class SimTelRun(SourceOverFile):
     #: Class of the EventIO objects of each type.
     kinds = MappingProxyType(KINDS)
 
-    #: Its images are to be made.
-    has_images = False
+    #: What opens its file.
+    file_class = RunFile
+
+    #: Its images are to be made, by ctapipe's CameraCalibrator or, where there is one, this subclass of it.
+    has_images, fast_calibrator = False, None
 
     def __init__(self, path, file, identity, **kwargs):
         super().__init__(path, file, **kwargs)

@@ -1,5 +1,6 @@
 """The fast reader against ctapipe's own loop: the same images, bit for bit, and the same refusals."""
 
+import contextlib
 import gzip
 import importlib.metadata
 import io
@@ -8,19 +9,21 @@ import logging
 import numpy as np
 import pytest
 import tables
-from ctapipe.calib import CameraCalibrator
 from ctapipe.io import SimTelEventSource
 from eventio import EventIOFile
-from eventio.simtel.objects import ArrayEvent, CalibrationEvent
-from eventio.simtel.simtelfile import parse_array_event
+from eventio.simtel.objects import ADCSamples, ADCSums, ArrayEvent, CalibrationEvent
 from helpers.eventio_bytes import unpacked
+from helpers.reading import calibrator_of
 from helpers.real_files import REAL_FILES
 
 from image_extractor import ImageExtractor
 from image_extractor.demo import write_demo_file
 from image_extractor.errors import InputError
-from image_extractor.inputs.simtel import fast_run, run_objects, simtel_run
+from image_extractor.inputs.simtel import fast_run, run_objects, simtel_run, traces
+from image_extractor.inputs.simtel.array_events import parse_array_event
 from image_extractor.inputs.simtel.open_run import open_run, run_class
+
+CLASSES = {kind.eventio_type: kind for kind in (ADCSums, ADCSamples)}
 
 
 def ctapipe_source(path, **options):
@@ -32,10 +35,11 @@ def ctapipe_source(path, **options):
 
 def images(source, extractor="NeighborPeakWindowSum"):
     """Return truth, and charges and peak times by telescope, of all events of a source, in their order."""
-    calibrate = CameraCalibrator(subarray=source.subarray, image_extractor_type=extractor)
+    calibrate = calibrator_of(source, image_extractor_type=extractor)
     events = []
     for event in source:
-        calibrate(event)
+        with getattr(source, "reading", contextlib.nullcontext)():
+            calibrate(event)
         shower = event.simulation.shower
         names = ("energy", "alt", "az", "core_x", "core_y", "h_first_int")
         truth = [event.index.event_id, event.index.obs_id, shower.shower_primary_id]
@@ -113,17 +117,14 @@ def test_flasher_images_of_every_camera_are_decoded_and_calibrated_as_ctapipe_do
 
 
 def _compare_flasher(event, expected, path):
-    container = fast_run.ArrayEventContainer()
     with open_run(path, fast=True) as run:
-        for tel_id, telescope_event in event["telescope_events"].items():
+        for tel_id, found in event["telescope_events"].items():
             samples, r1 = expected[tel_id]
-            given = telescope_event.get("adc_samples", telescope_event.get("adc_sums"))
-            assert np.array_equal(given.reshape(samples.shape), samples)
-            run._fill(container, tel_id, telescope_event, event)
-            dl0 = container.dl0.tel[tel_id]
-            assert dl0.waveform.dtype == r1.waveform.dtype
-            assert dl0.waveform.tobytes() == r1.waveform.tobytes()
-            assert np.array_equal(dl0.selected_gain_channel, r1.selected_gain_channel)
+            assert np.array_equal(found.parsed(CLASSES[found.kind]).reshape(samples.shape), samples)
+            waveform, gain = traces.Traces(found, run._calibration(tel_id, event)).waveforms()
+            assert waveform.dtype == r1.waveform.dtype
+            assert waveform.tobytes() == r1.waveform.tobytes()
+            assert np.array_equal(gain, r1.selected_gain_channel)
     return set(event["telescope_events"])
 
 

@@ -10,7 +10,7 @@ import zstandard
 from ctapipe.calib import CameraCalibrator
 from ctapipe.io import SimTelEventSource
 from helpers.eventio_bytes import kind, objects_of, packed
-from helpers.reading import dl1_events, read_dataset
+from helpers.reading import calibrator_of, dl1_events, read_dataset
 
 from image_extractor import demo
 from image_extractor.commands.convert import main
@@ -39,7 +39,7 @@ def runs(tmp_path_factory):
 
 def calibrated(run, n_events=None):
     """Return {(run, event): {telescope: charges}} of the events of a run."""
-    calibrate = CameraCalibrator(run.subarray, image_extractor_type="NeighborPeakWindowSum")
+    calibrate = calibrator_of(run, image_extractor_type="NeighborPeakWindowSum")
     found = {}
     for event in run:
         calibrate(event)

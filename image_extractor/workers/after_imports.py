@@ -1,0 +1,5 @@
+"""Imported last by the process that workers are forked from."""
+
+from .start_up import end
+
+end()
