@@ -2,7 +2,8 @@
 
     /Checksums/Nodes      a row for each group, table and array: what it is, its attributes, its number of rows
     /Checksums/Blocks     checksums of its rows, block by block, node after node
-    / (attributes)        `checksum`: of its other attributes and of both tables; `content_sha256`: see content_hash
+    /Checksums/Chunks     beside them, of compressed images: checksums of the bytes that are stored of each; 0 of others
+    / (attributes)        `checksum`: of its other attributes and of these; `content_sha256`: see content_hash
 
 They are XXH3 of 64 bits (https://xxhash.com), made to find accidents, not forgery. HDF5's own Fletcher-32 would take
 readers their memory maps, and zlib's CRC-32 takes fifteen times as long.
@@ -17,9 +18,10 @@ import xxhash
 
 from ..errors import DamagedDatasetError
 from . import content_hash, schema
+from .chunk_places import are_single, chunk_places, stored_chunks
 
-#: Tables of the group of checksums.
-NODES, BLOCKS = "Nodes", "Blocks"
+#: What is in the group of checksums.
+NODES, BLOCKS, CHUNKS = "Nodes", "Blocks", "Chunks"
 
 #: Rows of a table that share a checksum fill so many bytes; each image of an array has its own: readers take them at
 #: random. Both are part of what content_sha256 is made of.
@@ -77,6 +79,11 @@ class RowSums:
             self._sums.append(self._begun.intdigest())
             self._begun = None
 
+    def add_sums(self, sums):
+        """Take the checksums of rows, each of which is a block."""
+        self._sums.extend(sums.tolist())
+        self.n_rows += len(sums)
+
     def sums(self):
         """Return the checksums, uint64 array (n_blocks,)."""
         begun = [self._begun.intdigest()] if self._begun else []
@@ -87,13 +94,26 @@ class Ledger:
     """The rows that were written to the nodes of a new file."""
 
     def __init__(self):
-        self._of = {}
+        self._of, self._chunks = {}, {}
 
     def note(self, node, rows):
         """Take rows that are about to be appended to a node; contiguous, of its dtype."""
+        self._sums_of(node).add(rows)
+
+    def note_stored(self, node, sums, chunk_sums):
+        """Take the checksums of images that are about to be appended as they are stored, and of what is stored."""
+        self._sums_of(node).add_sums(sums)
+        self._chunks.setdefault(node._v_pathname, array.array("Q")).extend(chunk_sums.tolist())
+
+    def _sums_of(self, node):
         if node._v_pathname not in self._of:
             self._of[node._v_pathname] = RowSums(node)
-        self._of[node._v_pathname].add(rows)
+        return self._of[node._v_pathname]
+
+    def chunks_of(self, node):
+        """Return the checksums of a node's chunks as they were written, None unless all came as they are stored."""
+        found = self._chunks.get(node._v_pathname)
+        return np.array(found, np.uint64) if found and len(found) == self._sums_of(node).n_rows else None
 
     def of(self, node):
         """Return the RowSums of a node; what was not noted is read."""
@@ -115,6 +135,19 @@ def _read(node):
     for first in range(0, node.nrows, step):
         found.add(np.ascontiguousarray(node[first : first + step]))
     return found
+
+
+# -- images as they are stored ---------------------------------------------------------------------------------------
+
+
+def _chunk_sums(node):
+    """Return the checksums of a node's chunks as they are stored, uint64 array (n_rows,); None where there are none."""
+    if not isinstance(node, tables.EArray) or not node.nrows or not are_single(node):
+        return None
+    places = chunk_places(node)
+    if places is None:
+        return None
+    return np.array([NodeSums.of_chunk(chunk) for chunk in stored_chunks(node, places)], np.uint64)
 
 
 # -- what a node is -------------------------------------------------------------------------------------------------
@@ -170,6 +203,8 @@ class NodeSums:
     block: int
     seed: int
     sums: np.ndarray
+    #: Of compressed images that are a chunk each: of what is stored; None of others.
+    chunks: np.ndarray | None = None
 
     def whole_blocks(self, first, stop):
         """Return the first row, and that behind the last, of the blocks that hold these rows."""
@@ -187,6 +222,11 @@ class NodeSums:
             where = f"row {row}" if last == row else f"rows {row} to {last}"
             raise DamagedDatasetError(self.file_name, f"damaged: {self.node_path}: {where}: not what was written")
 
+    @staticmethod
+    def of_chunk(chunk):
+        """Return the checksum of a chunk as it is stored, (bytes, filter mask)."""
+        return checksum(*chunk)
+
 
 class Seal:
     """The checksums of a whole file.
@@ -196,10 +236,12 @@ class Seal:
     nodes : structured array
         Rows of NODES.
     blocks : uint64 array
+    chunks : uint64 array (len(blocks),), optional
+        None in files that have none.
     """
 
-    def __init__(self, nodes, blocks):
-        self._nodes, self._blocks = nodes, blocks
+    def __init__(self, nodes, blocks, chunks=None):
+        self._nodes, self._blocks, self._chunks = nodes, blocks, chunks
         n_blocks = -(-nodes["n_rows"] // np.maximum(nodes["block_rows"], 1))
         self._ends = np.cumsum(n_blocks)
         self._places = {row["path"].decode(): place for place, row in enumerate(nodes)}
@@ -207,16 +249,21 @@ class Seal:
     @classmethod
     def of(cls, file, ledger=None):
         """Return the checksums of a file as it is; with a ledger as it was meant."""
-        ledger, rows, blocks = ledger or Ledger(), [], [np.empty(0, np.uint64)]
+        ledger, rows, blocks, chunks = ledger or Ledger(), [], [np.empty(0, np.uint64)], [np.empty(0, np.uint64)]
         for node in _nodes(file):
             n_rows, of_block = 0, 0
             if isinstance(node, tables.Leaf):
                 sums = ledger.of(node)
                 n_rows, of_block = sums.n_rows, block_rows(node)
                 blocks.append(sums.sums())
+                stored = ledger.chunks_of(node)
+                stored = _chunk_sums(node) if stored is None else stored
+                chunks.append(np.zeros(len(blocks[-1]), np.uint64) if stored is None else stored)
             rows.append((node._v_pathname.encode(), n_rows, of_block, _description(node), _content(node)))
         width = max((len(path) for path, *_ in rows), default=1)
-        return cls(np.array(rows, schema.dtype(schema.node_checksum_columns(width))), np.concatenate(blocks))
+        chunks = np.concatenate(chunks)
+        nodes = np.array(rows, schema.dtype(schema.node_checksum_columns(width)))
+        return cls(nodes, np.concatenate(blocks), chunks if chunks.any() else None)
 
     @classmethod
     def read(cls, file):
@@ -225,10 +272,12 @@ class Seal:
             return None
         group = file.root._f_get_child(schema.CHECKSUMS)
         rows, blocks = (_plain(group._f_get_child(name))[:] for name in (NODES, BLOCKS))
+        chunks = _plain(group._f_get_child(CHUNKS))[:] if CHUNKS in group else None
         columns = schema.dtype(schema.node_checksum_columns(1)).names
-        if rows.dtype.names != columns or blocks.dtype != np.uint64:
+        numbers = [blocks] if chunks is None else [blocks, chunks]
+        if rows.dtype.names != columns or any(one.dtype != np.uint64 or one.shape != blocks.shape for one in numbers):
             raise DamagedDatasetError(file.filename, "damaged: its checksums are none")
-        found = cls(rows, blocks)
+        found = cls(rows, blocks, chunks)
         found.check_root(file)
         return found
 
@@ -239,6 +288,8 @@ class Seal:
         for name, value in schema.column_attributes(schema.node_checksum_columns(1)).items():
             table._v_attrs[name] = value
         file.create_array(where, BLOCKS, obj=self._blocks)
+        if self._chunks is not None:
+            file.create_array(where, CHUNKS, obj=self._chunks)
         table.flush()
         self.sign(file)
 
@@ -252,7 +303,8 @@ class Seal:
         root = file.root
         attributes = [entry for entry in _attributes(root, "user") if entry[0] != schema.CHECKSUM]
         facts = repr((sorted(root._v_children), attributes, self._nodes.dtype.descr))
-        return checksum(self._blocks, checksum(self._nodes, checksum(facts.encode())))
+        found = checksum(self._blocks, checksum(self._nodes, checksum(facts.encode())))
+        return found if self._chunks is None else checksum(self._chunks, found)
 
     def content_hash(self, file):
         """Return the SHA-256 of what a file holds, as text; see :mod:`content_hash`."""
@@ -260,8 +312,11 @@ class Seal:
 
     # -- is a file what it was? --
 
-    def check(self, file, sealed=True):
-        """Raise DamagedDatasetError unless a file is in all its parts what it was when it was written."""
+    def check(self, file, sealed=True, ledger=None):
+        """Raise DamagedDatasetError unless a file is in all its parts what it was when it was written.
+
+        Images of which the ledger knows what was to be stored are not unpacked.
+        """
         if sealed:
             self.check_root(file)
             if str(getattr(file.root._v_attrs, content_hash.ATTRIBUTE, "")) != self.content_hash(file):
@@ -269,7 +324,7 @@ class Seal:
         self.check_nodes(file)
         for node in _nodes(file):
             if isinstance(node, tables.Leaf):
-                self.check_rows(node)
+                self.check_rows(node, as_stored=ledger is not None and ledger.chunks_of(node) is not None)
 
     def check_root(self, file):
         """Raise DamagedDatasetError unless the root's attributes, and the checksums themselves, are what they were."""
@@ -289,9 +344,15 @@ class Seal:
             if row["description"] != _description(node):
                 raise DamagedDatasetError(file.filename, f"damaged: {path}: its attributes, or type, have changed")
 
-    def check_rows(self, node):
-        """Raise DamagedDatasetError unless all rows of a node are what they were."""
+    def check_rows(self, node, as_stored=False):
+        """Raise DamagedDatasetError unless all rows of a node are what they were, or what is stored of them is."""
         sums = self.sums(_plain(node))
+        places = chunk_places(node) if as_stored and sums.chunks is not None else None
+        if places is not None:
+            for row, chunk in enumerate(stored_chunks(node, places)):
+                if sums.of_chunk(chunk) != sums.chunks[row]:
+                    sums.check(row, node[row : row + 1])
+            return
         step = max(1, READ_BYTES // max(node.rowsize * sums.block, 1)) * sums.block
         for first in range(0, node.nrows, step):
             sums.check(first, node[first : first + step])
@@ -307,4 +368,6 @@ class Seal:
             raise DamagedDatasetError(name, f"damaged: {path}: {node.nrows} rows of {row['n_rows']} that were written")
         n_rows, block = int(row["n_rows"]), max(1, int(row["block_rows"]))
         begin = end - -(-n_rows // block)
-        return NodeSums(name, path, n_rows, block, _row_type(node), self._blocks[begin:end])
+        chunks = None if self._chunks is None else self._chunks[begin:end]
+        chunks = chunks if chunks is not None and chunks.all() and are_single(node) else None
+        return NodeSums(name, path, n_rows, block, _row_type(node), self._blocks[begin:end], chunks)

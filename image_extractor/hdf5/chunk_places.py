@@ -6,6 +6,7 @@ that grows with the square of their number. Upstream: a method of Leaf that call
 
 import ctypes
 import functools
+import os
 
 import numpy as np
 import tables
@@ -78,3 +79,19 @@ def _one_by_one(node, n_chunks):
 def _place(node, row):
     info = node.chunk_info((row, *(0,) * (node.ndim - 1)))
     return None if info.offset is None else (row, info.offset, info.size, info.filter_mask)
+
+
+def stored_chunks(node, places):
+    """Yield chunks as they are stored, (bytes, filter mask): read past HDF5, which would look for each of them.
+
+    places : structured array, of :func:`chunk_places`
+    """
+    descriptor = node._v_file.fileno()
+    for _, offset, size, mask in places.tolist():
+        yield os.pread(descriptor, size, offset), mask
+
+
+def are_single(node):
+    """Say whether the rows of a node are images, compressed, and each a chunk."""
+    is_array = isinstance(node, tables.EArray) and node.filters.complevel
+    return bool(is_array and tuple(node.chunkshape) == (1, *node.shape[1:]))

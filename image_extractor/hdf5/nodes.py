@@ -1,6 +1,5 @@
 """Tables and arrays as this package makes and finds them: chunks, compression, attributes, blocks of rows."""
 
-import os
 import warnings
 
 import numpy as np
@@ -10,8 +9,9 @@ from ..errors import DamagedDatasetError, DatasetError
 from ..parameters import columns as parameters
 from ..terminal.text_table import printable
 from . import schema
-from .chunk_places import chunk_places
+from .chunk_places import chunk_places, stored_chunks
 from .dataset_files import NewFile, damage
+from .pytables_patches import write_chunk
 
 #: A chunk is what is compressed, and read, at once: so many bytes of a table's rows, but one image. Trainings read
 #: images at random, and chunks of one image are merged as they are. See scripts/benchmarks/compression.py.
@@ -99,36 +99,45 @@ def create_parameter_table(file, where, tel_id, filters, n_rows=0):
 
 
 def copy_images(source, target):
-    """Append the images of an array to another of the same shape; as they are stored, if both are stored alike."""
-    one_per_chunk = source.chunkshape == target.chunkshape == (1, *source.shape[1:])
+    """Append the images of an array to another of the same shape; as they are stored, if both are stored alike.
+
+    If the source says what is stored of them they are not even unpacked.
+    """
+    are_single = source.chunkshape == target.chunkshape == (1, *source.shape[1:])
     with damage(source._v_file.filename):
-        places = chunk_places(source) if one_per_chunk and _stored_alike(source, target) else None
+        places = chunk_places(source) if are_single and _stored_alike(source, target) else None
+        sums = source._v_file.seal.sums(source) if source._v_file.seal else None
+    if places is not None and sums is not None and sums.chunks is not None:
+        stored = sums.chunks.copy()
+        _append_chunks(target, _verified(source, sums, places, stored), len(places))
+        _note_stored(target, sums.sums, stored)
+        return
     first = 0
     for images in blocks(source):
         if places is None:
             append(target, images)
-        else:
-            _append_chunks(target, _chunks(source, places[first : first + len(images)]), images)
+        else:  # HDF5 looks through all chunks to find one as it is stored: what is noted are the images
+            _note(target, images)
+            _append_chunks(target, stored_chunks(source, places[first : first + len(images)]), len(images))
         first += len(images)
 
 
-def _chunks(source, places):
-    """Yield chunks as they are stored, (bytes, filter mask): read past HDF5, which would look for each of them."""
-    descriptor = source._v_file.fileno()
-    for _, offset, size, mask in places.tolist():
-        yield os.pread(descriptor, size, offset), mask
+def _verified(source, sums, places, stored):
+    """Yield chunks that hold what was written; `stored` gets the checksums of those that are stored otherwise now."""
+    for row, chunk in enumerate(stored_chunks(source, places)):
+        if sums.of_chunk(chunk) != stored[row]:  # a tool such as ptrepack compressed it anew; or it is damaged
+            with damage(source._v_file.filename):
+                sums.check(row, source[row : row + 1])
+            stored[row] = sums.of_chunk(chunk)
+        yield chunk
 
 
-def _append_chunks(target, chunks, images):
-    """Append chunks, which hold these images.
-
-    HDF5 looks through all chunks to find one as it is stored, so the images are what is noted, to be compared later.
-    """
+def _append_chunks(target, chunks, n_chunks):
+    """Append chunks as they are stored, (bytes, filter mask)."""
     first = target.nrows
-    _note(target, images)
-    target.truncate(first + len(images))
-    for row, (chunk, filter_mask) in enumerate(chunks, first):
-        target.write_chunk((row, *(0,) * (target.ndim - 1)), chunk, filter_mask)
+    target.truncate(first + n_chunks)
+    for row, chunk in enumerate(chunks, first):
+        write_chunk(target, row, *chunk)
 
 
 def _stored_alike(source, target):
@@ -184,6 +193,11 @@ def append(node, rows):
 def _note(node, rows):
     if isinstance(node._v_file, NewFile):
         node._v_file.ledger.note(node, rows)
+
+
+def _note_stored(node, sums, stored):
+    if isinstance(node._v_file, NewFile):
+        node._v_file.ledger.note_stored(node, sums, stored)
 
 
 def check_kinds(file):

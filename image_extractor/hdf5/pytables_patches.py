@@ -1,6 +1,6 @@
 """What PyTables has no way to ask for, done for the files of this package: PyTables itself stays as it is.
 
-Three things, each with what PyTables would have to offer instead:
+Four things, each with what PyTables would have to offer instead:
 
 Nothing is unpickled.
     PyTables unpickles whatever attribute looks like a pickle when it opens a node, and so runs the code of
@@ -14,6 +14,9 @@ File names of any bytes; files that were opened half.
     Names go to HDF5 with a ? in the place of bytes that are not UTF-8, and a file whose opening fails stays in
     the list of open files. Upstream: os.fsencode for names; a File that takes itself from the list when its
     opening fails.
+Chunks are written without a look at each of their places.
+    ``Leaf.write_chunk`` checks in Python what takes it as long as to write a chunk. Upstream: a method that writes
+    many of them.
 
 With a version of PyTables that was not tested the first of them is tried out before any file is opened.
 """
@@ -161,3 +164,13 @@ def _read_back(pickled):
     file._open("pickles.h5", "r", root_only=False, options=memory | {"driver_core_image": image})
     with file:
         return {node._v_attrs["pickle"] for node in file.walk_nodes("/")}
+
+
+def write_chunk(array, row, chunk, mask):
+    """Write a chunk of one row as it is stored, as ``array.write_chunk((row, 0, ...), chunk, mask)`` does.
+
+    The row must be there: ``array.truncate`` makes it.
+    """
+    place = np.zeros(array.ndim, np.int64)
+    place[0] = row
+    array._g_write_chunk(place, np.frombuffer(chunk, np.uint8), mask)

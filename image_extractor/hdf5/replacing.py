@@ -30,12 +30,13 @@ def replacing(path, folder=None, sealed=False):
         with NewFile(temporary) as file:
             yield file
             file.flush()
-            seal = Seal.of(file, file.ledger)
+            ledger = file.ledger
+            seal = Seal.of(file, ledger)
             if sealed:
                 seal.write(file)
             checksum = seal.of_root(file)
         with _written(temporary) as file:
-            _check(lambda: seal.of_root(file) == checksum and seal.check(file, sealed) is None)
+            _check(lambda: seal.of_root(file) == checksum and seal.check(file, sealed, ledger) is None)
             if sealed:  # the checksums that it holds are those that were written, too
                 _check(lambda: Seal.read(file) is not None)
 

@@ -177,7 +177,7 @@ def test_nodes_that_hold_objects_are_refused(dataset, tmp_path):
     assert not mark.exists()
 
 
-@pytest.mark.parametrize("name", ["Nodes", "Blocks"])
+@pytest.mark.parametrize("name", ["Nodes", "Blocks", "Chunks"])
 def test_checksums_that_hold_objects_are_refused(name, dataset, tmp_path):
     mark = tmp_path / "mark"
     with tables.open_file(dataset, "a") as file:
@@ -241,7 +241,15 @@ def lose(loss, file, monkeypatch):
         file.remove_node("/t")
 
 
-@pytest.mark.parametrize("name", ["Nodes", "Blocks"])
+def write_sealed(path):
+    with replacing.replacing(path, sealed=True) as file:
+        table = nodes.create_table(file, "/", "t", np.dtype([("a", "<i8")]), nodes.filters("none"), {})
+        nodes.append(table, np.zeros(3, [("a", "<i8")]))
+        images = nodes.create_image_array(file, "/", "T1", np.uint16, (4, 4, 1), nodes.filters("lz4"), {})
+        nodes.append(images, np.zeros((3, 4, 4, 1), np.uint16))
+
+
+@pytest.mark.parametrize("name", ["Nodes", "Blocks", "Chunks"])
 def test_checksums_that_are_not_written_are_noticed(name, tmp_path, monkeypatch):
     write = Seal.write
 
@@ -251,14 +259,8 @@ def test_checksums_that_are_not_written_are_noticed(name, tmp_path, monkeypatch)
         node[:1] = np.zeros(1, node.dtype)
 
     monkeypatch.setattr(Seal, "write", without_a_row)
-    with (
-        pytest.raises(OSError, match="not all that was written"),
-        replacing.replacing(tmp_path / "o.h5", sealed=True) as file,
-    ):
-        nodes.append(
-            nodes.create_table(file, "/", "t", np.dtype([("a", "<i8")]), nodes.filters("none"), {}),
-            np.zeros(3, [("a", "<i8")]),
-        )
+    with pytest.raises(OSError, match="not all that was written"):
+        write_sealed(tmp_path / "o.h5")
     assert not list(tmp_path.iterdir())
 
 
