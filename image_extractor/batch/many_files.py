@@ -138,14 +138,17 @@ def convert_files(
         progress.started(len(files))
         for outcome in filter(None, report.outcomes):
             progress.done(outcome)
-        with Crew(converter, parts_folder.folder, executor, jobs if len(files) > 1 else 1, tasks.MODULES) as crew:
-            converted = convert_all(crew, conversions, len(left), on_error, progress)
-        for index, outcome in zip(left, converted, strict=True):
-            report.outcomes[index] = outcome
-        _warn_of_names(report.outcomes)
-        if chooser:
-            report.cuts = _found_cuts(report.outcomes, converter, parts_folder, save_cuts_dict)
-        with _damaged_parts_removed(parts_folder.folder):
+        with (
+            _damaged_parts_removed(parts_folder.folder),
+            target.images_ahead(old, parts_folder.folder, converter.settings, len(left)) as ahead,
+        ):
+            with Crew(converter, parts_folder.folder, executor, jobs if len(files) > 1 else 1, tasks.MODULES) as crew:
+                converted = convert_all(crew, conversions, len(left), on_error, progress, ahead=ahead)
+            for index, outcome in zip(left, converted, strict=True):
+                report.outcomes[index] = outcome
+            _warn_of_names(report.outcomes)
+            if chooser:
+                report.cuts = _found_cuts(report.outcomes, converter, parts_folder, save_cuts_dict)
             parts = mergeable(report, parts_folder, old)
             if report.failed and on_error == "stop":
                 raise InputError(report.failed[0]["reason"])
@@ -155,7 +158,7 @@ def convert_files(
                 )
                 progress.merging(len(parts))
                 with Crew(None, parts_folder.folder, executor, jobs, tasks.MODULES) as crew:
-                    report.outputs = target.write(parts, crew, parts_folder.folder, attributes, progress.merged)
+                    report.outputs = target.write(parts, crew, parts_folder.folder, attributes, progress.merged, ahead)
         parts_folder.clear()
     return report
 
@@ -217,15 +220,20 @@ def once(files):
     return list({file.absolute(): file for file in reversed(files)}.values())[::-1]
 
 
-def convert_all(crew, conversions, n_files, on_error, progress, function=tasks.convert):
-    """Return the outcomes of the Report, in the order of the files; `function` does the tasks, in workers."""
+def convert_all(crew, conversions, n_files, on_error, progress, function=tasks.convert, ahead=None):
+    """Return the outcomes of the Report, in the order of the files; `function` does the tasks, in workers.
+
+    ahead : ImagesAhead, optional
+        Learns of the parts, and copies images while workers work.
+    """
     outcomes, told = [None] * n_files, Counter()
 
     def read(file, n_events, fraction):
         told[file] += n_events
         progress.read(file, n_events, fraction)
 
-    with contextlib.closing(crew.results(function, conversions, read)) as results:
+    spare_time = (ahead.work,) if ahead else ()
+    with contextlib.closing(crew.results(function, conversions, read, *spare_time)) as results:
         for index, conversion, outcome in results:
             if outcome is None:
                 reason = f"{conversion.name}: its worker process died {MAX_DEATHS} times"
@@ -235,6 +243,8 @@ def convert_all(crew, conversions, n_files, on_error, progress, function=tasks.c
                 progress.read(conversion.name, n_rest, 1.0)
             outcomes[index] = {sys.intern(key): value for key, value in outcome.items()}  # one copy of the keys for all
             progress.done(outcome)
+            if ahead:
+                ahead.note(index, conversion.target, outcome)
             if outcome["status"] == "failed" and on_error == "stop":
                 raise InputError(outcome["reason"])
     return outcomes

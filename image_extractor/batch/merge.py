@@ -71,7 +71,10 @@ def _shuffle_seed(path):
         return None if seed is None else int(seed)
 
 
-def build(paths, target, folder, *, seed=None, split=None, split_seed=None, beside=(), attributes=None, progress=None):
+def build(
+    paths, target, folder, *,
+    seed=None, split=None, split_seed=None, beside=(), attributes=None, progress=None, ahead=None,
+):  # fmt: skip
     """Write a new dataset with the runs of others, in their order, and put it in the place of `target`.
 
     One file at a time is open, and nothing of it is kept: memory does not grow with their number.
@@ -96,16 +99,17 @@ def build(paths, target, folder, *, seed=None, split=None, split_seed=None, besi
         For the root.
     progress : callable, optional
         Called after each dataset.
+    ahead : ImagesAhead, optional
+        What has copied images of some of them.
     """
     split, target = check_fractions(split) if split else None, Path(target)
     scratch_path = Path(folder) / f"{target.name}.buckets{whole_files.TEMPORARY}"
     totals = _totals(paths)
     plan = _plan([*beside, *paths], split, seed, split_seed) if split else None
-    with (
-        replacing.replacing(target, folder, sealed=True) as file,
-        dataset_files.open_file(scratch_path, "w") as scratch,
-    ):
-        builder = _Builder(file, scratch, totals.rows, seed, plan)
+    taken = ahead.take_over(paths) if ahead else None
+    new_file, *copied = taken or (replacing.replacing(target, folder, sealed=True), {}, 0)
+    with new_file as file, dataset_files.open_file(scratch_path, "w") as scratch:
+        builder = _Builder(file, scratch, totals.rows, seed, plan, *copied)
         with dataset_files.open_dataset(totals.example, verify=True) as example:
             builder.create_nodes(example, totals.own_pointings)
         for path in paths:
@@ -209,12 +213,14 @@ class _Builder:
 
     rows : {path of a group: {name of a table or image array: rows}} over all sources
     plan : SplitPlan or None
+    arrays : {path of a group: {name: image array}}, which are there already, with the images of `n_copied` sources
     """
 
-    def __init__(self, file, scratch, rows, seed, plan):
+    def __init__(self, file, scratch, rows, seed, plan, arrays, n_copied):
         self._file, self._scratch, self._rows, self._seed, self._plan = file, scratch, rows, seed, plan
+        self._arrays, self._n_ahead, self._n_images = arrays, n_copied, {}
         # nodes of the new file that are not held would be opened anew for every source
-        self._runs, self._event_dtype, self._arrays, self._parameters, self._steps = None, None, {}, {}, {}
+        self._runs, self._event_dtype, self._parameters, self._steps = None, None, {}, {}
 
     # -- nodes of the new file -----------------------------------------------------------------------
 
@@ -267,12 +273,9 @@ class _Builder:
         )
         if path != "/":
             nodes.set_attributes(self._file.get_node(path), nodes.user_attributes(group))
-        self._arrays[path] = {}
-        for tel_id, array in sorted(arrays.items()):
-            name = schema.image_name(tel_id)
-            kind, attributes = (array.atom.dtype, array.shape[1:], array.filters), nodes.user_attributes(array)
-            n_images = self._rows[path].get(name, 0)
-            self._arrays[path][name] = nodes.create_image_array(self._file, path, name, *kind, attributes, n_images)
+        if path not in self._arrays:
+            self._arrays[path] = nodes.create_image_arrays(self._file, path, arrays, self._rows[path])
+        self._n_images[path] = np.zeros(len(self._arrays[path]), np.int32)
         self._parameters[path] = {
             name: nodes.create_parameter_table(self._file, path, int(name[1:]), example.filters, n_images)
             for name, n_images in sorted(self._rows[path].items())
@@ -323,9 +326,10 @@ class _Builder:
         present = older_formats.EventRows(part.filename, runs, self._runs.nrows, self._event_dtype)
         nodes.append(self._runs, runs)
         for group, n_rows in counts.items():
-            first = np.array([array.nrows for array in self._arrays[group].values()], np.int32)
+            first = self._n_images[group]
             n_images = np.array([n_rows.get(name, 0) for name in self._arrays[group]], np.int32)
-            for name in filter(n_rows.get, self._arrays[group]):
+            self._n_images[group] = first + n_images
+            for name in filter(n_rows.get, () if self._n_ahead > 0 else self._arrays[group]):
                 images = nodes.leaf(part, group, name, tables.EArray, n_rows[name])
                 nodes.copy_images(images, self._arrays[group][name])
             self._add_parameters(part, group, n_rows)
@@ -335,6 +339,7 @@ class _Builder:
                     if len(first):
                         _point(rows, first, n_images, part.filename)
                     self._steps[group][name].add(rows)
+        self._n_ahead -= 1
 
     def _add_parameters(self, part, group, n_rows):
         """Copy the parameters of a source's images, which are as many as these."""

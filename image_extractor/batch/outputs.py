@@ -1,5 +1,6 @@
 """Parts to outputs: in one merge; by way of merges on the workers, where parts are many; or to numbered outputs."""
 
+import contextlib
 import errno
 import re
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ from .. import whole_files
 from ..hdf5 import dataset_files, nodes, schema
 from ..workers.work import MAX_DEATHS
 from . import compatibility, merge, older_datasets
+from .images_ahead import ImagesAhead
 from .tasks import MergeTask, merge_parts
 
 #: More parts than these are merged by workers first, in groups, so that the last merge opens few files, each of which
@@ -60,6 +62,17 @@ class Target:
             found.append(replace(old, settings={}, tel_table=None, cameras={}) if has_example else old)
         return found
 
+    def images_ahead(self, old, folder, settings, n_files):
+        """Return an ImagesAhead, in a context; None where images can't go ahead.
+
+        That is where they do not go to one new file, straight from parts, or their number must be known first.
+        """
+        is_straight = not self.files_per_output and n_files <= MANY
+        is_compressed = settings["storage_mode"] == "mapped" and settings["output"]["compression"] != "none"
+        if not (is_straight and is_compressed):
+            return contextlib.nullcontext()
+        return ImagesAhead(self.path, folder, old[0] if old else None)
+
     def _paths(self):
         if not self.files_per_output:
             return [self.path] if self.path.exists() else []
@@ -71,7 +84,7 @@ class Target:
         found = re.fullmatch(pattern, path.name)
         return int(found[1]) if found else None
 
-    def write(self, parts, crew, folder, attributes, progress):
+    def write(self, parts, crew, folder, attributes, progress, ahead=None):
         """Write the output, or outputs; returns their paths.
 
         Parameters
@@ -85,6 +98,8 @@ class Target:
             For the root.
         progress : callable
             Called after each part, or merge.
+        ahead : ImagesAhead, optional
+            What has copied images of some of them to one output.
         """
         if self.files_per_output:
             return self._write_numbered(parts, crew, folder, attributes, progress)
@@ -97,7 +112,8 @@ class Target:
         if len(old + parts) == 1 and self.seed is None and not self.split:
             merge.adopt(parts[0], self.path, attributes)
         else:
-            options = {"seed": self.seed, "split": self.split, "attributes": attributes, "progress": progress}
+            options = {"seed": self.seed, "split": self.split, "attributes": attributes}
+            options |= {"progress": progress, "ahead": ahead}
             merge.build(old + parts, self.path, folder, **options)
         return [self.path]
 

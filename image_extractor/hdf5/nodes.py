@@ -83,6 +83,21 @@ def create_image_array(file, where, name, dtype, shape, filters, attributes, n_i
     return array
 
 
+def create_image_arrays(file, where, arrays, n_images=None):
+    """Create growing arrays of images like those of another file; returns {name: array}.
+
+    arrays : {tel_id: array}
+    n_images : {name: number}, optional
+        The final numbers, as for :func:`create_image_array`.
+    """
+    found = {}
+    for tel_id, array in sorted(arrays.items()):
+        name, attributes = schema.image_name(tel_id), user_attributes(array)
+        kind = array.atom.dtype, array.shape[1:], array.filters
+        found[name] = create_image_array(file, where, name, *kind, attributes, (n_images or {}).get(name, 0))
+    return found
+
+
 def create_parameter_table(file, where, tel_id, filters, n_rows=0):
     """Create the table of the parameters of a telescope's images.
 

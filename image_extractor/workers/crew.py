@@ -56,7 +56,7 @@ class Crew:
         """Whether there are no workers."""
         return self._engine is None
 
-    def results(self, function, tasks, on_message=lambda *_: None):
+    def results(self, function, tasks, on_message=lambda *_: None, spare_time=lambda: False):
         """Yield (index, task, function(tool, task, progress)) of tasks as they finish; see :func:`work.work`.
 
         Parameters
@@ -66,16 +66,18 @@ class Crew:
             Taken as there is room: so many tasks as the engine's window are under way.
         on_message : callable
             Called with a task's name, events read, fraction read.
+        spare_time : callable
+            Called while workers work; does something short and says so, or returns False.
         """
         if self._engine:
             shared_tool = self._stack.enter_context(shared(self._tool, self._folder))
-            yield from _results(self._engine, shared_tool, function, enumerate(tasks), on_message)
+            yield from _results(self._engine, shared_tool, function, enumerate(tasks), on_message, spare_time)
             return
         for index, task in enumerate(tasks):
             yield index, task, function(self._tool, task, functools.partial(on_message, getattr(task, "name", "")))
 
 
-def _results(engine, shared_tool, function, tasks, on_message):
+def _results(engine, shared_tool, function, tasks, on_message, spare_time):
     """Yield (index, task, result) as workers finish them, whatever dies."""
     under_way, losses, finished = {}, Counter(), queue.SimpleQueue()
 
@@ -90,7 +92,7 @@ def _results(engine, shared_tool, function, tasks, on_message):
                 submit(index, task)
             if not under_way:
                 return
-            future = _next(finished)
+            future = _next(finished, spare_time)
             for message in engine.messages():
                 on_message(*message)
             if future is None:
@@ -110,9 +112,14 @@ def _results(engine, shared_tool, function, tasks, on_message):
         engine.cancel(list(under_way))
 
 
-def _next(finished):
+def _next(finished, spare_time):
+    """Return what is finished next; None if there was something else to do, or nothing for a while."""
     with contextlib.suppress(queue.Empty):
-        return finished.get(timeout=0.1)
+        return finished.get_nowait()
+    if not spare_time():
+        with contextlib.suppress(queue.Empty):
+            return finished.get(timeout=0.1)
+    return None
 
 
 def _result(future):
