@@ -53,7 +53,8 @@ class Forked:
         self._server = server
 
     def start(self, arguments):
-        return self._server.start(arguments, "")
+        # images of small parts are copied ahead, too
+        return self._server.start(arguments, "", patches={"batch.images_ahead.FEWEST": 1})
 
     def ended(self):
         return self._server.ended()
