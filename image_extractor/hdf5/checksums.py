@@ -154,7 +154,13 @@ def _chunk_sums(node):
 
 
 def _attributes(node, kind):
-    found = ((name, np.asarray(node._v_attrs[name])) for name in sorted(node._v_attrs._f_list(kind)))
+    attributes = node._v_attrs
+    # PyTables reads all when a node is opened, and each anew when it is asked for
+    read = vars(attributes) if node._v_file.mode == "r" else {}
+    found = (
+        (name, np.asarray(read[name] if name in read else attributes[name]))
+        for name in sorted(attributes._f_list(kind))
+    )
     return [(name, value.dtype.str, value.tobytes()) for name, value in found if name not in CHANGING_ATTRIBUTES]
 
 

@@ -1,5 +1,7 @@
 """ctapipe's image extractors that sum a window around a peak, in compiled loops."""
 
+import functools
+
 import numpy as np
 from ctapipe.image import extractor as extractors
 
@@ -54,7 +56,28 @@ def _at_highest_sum(rows):
 def _of_neighbors(extractor, tel_id, calibration):
     geometry = extractor.subarray.tel[tel_id].camera.geometry
     own = [np.arange(geometry.n_pixels)[:, np.newaxis]] if extractor.local_weight.tel[tel_id] else []
-    return _at_highest_sum(rows_of_neighbors(geometry.neighbor_matrix_sparse, calibration.broken[0], own))
+    return _at_highest_sum(rows_of_neighbors(_neighbors(_OfPixels(geometry)), calibration.broken[0], own))
+
+
+class _OfPixels:
+    """A camera geometry, equal to those that have the same pixels: every telescope of every file has its own."""
+
+    def __init__(self, geometry):
+        self.geometry = geometry
+        places = (axis.to_value("m").tobytes() for axis in (geometry.pix_x, geometry.pix_y))
+        self._key = geometry.name, geometry.pix_type, *places
+
+    def __eq__(self, other):
+        return self._key == other._key
+
+    def __hash__(self):
+        return hash(self._key)
+
+
+@functools.lru_cache(64)
+def _neighbors(of_pixels):
+    """Return the neighbours of pixels, csr matrix; ctapipe looks for them anew in each geometry, for 2 ms."""
+    return of_pixels.geometry.neighbor_matrix_sparse
 
 
 def _of_pixel(_extractor, _tel_id, calibration):
