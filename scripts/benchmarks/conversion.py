@@ -82,6 +82,15 @@ for event in SimTelFile(sys.argv[1]):
 """
 SOURCE = CTAPIPE + "for event in source: pass\n"
 CALIBRATOR = CTAPIPE + "calibrate = CameraCalibrator(subarray=source.subarray)\nfor event in source: calibrate(event)\n"
+IMAGES = """
+import sys
+from image_extractor.inputs.simtel.open_run import open_runs
+with open_runs(sys.argv[1], fast=True) as runs:
+    for run in runs:
+        calibrate = run.fast_calibrator(subarray=run.subarray)
+        for event in run:
+            calibrate(event)
+"""
 IMPORTS = "import ctapipe.io, ctapipe.calib"
 OUR_IMPORTS = "import image_extractor.batch.many_files, image_extractor.inputs.simtel.fast_run, ctapipe.calib"
 
@@ -96,6 +105,8 @@ NAMES = {
     "f": "image_extractor.py --jobs 1",
     "g": "image_extractor.py, all cores, {n_files} files, --shuffle --split",
     "h": "image_extractor.py --jobs 1, 10 % of the events",
+    "l": "our events and images, nothing written",
+    "o": "image_extractor.py --jobs 1, 1 % of the events",
     "k": "image_extractor.py --jobs 1, `all` storage, scale_factor 2",
     "p": "image_extractor.py --jobs 1, [parameters] store = True",
     "t": "image_extractor.py --jobs 1 --tables, all cuts open",
@@ -181,13 +192,17 @@ def copy_with_run_number(path, target, run_number):
 def commands(path, events, focal_length, folder, n_files, with_copies=True):
     """Return {letter: command} of the steps over a simtel file, of which `facts` are known; they write to `folder`."""
     python = sys.executable
-    snippets = {"i": IMPORTS, "j": OUR_IMPORTS, "a": DECOMPRESS, "b": EVENTIO, "c": SOURCE, "d": CALIBRATOR}
+    snippets = {
+        "i": IMPORTS, "j": OUR_IMPORTS, "a": DECOMPRESS, "b": EVENTIO, "c": SOURCE, "d": CALIBRATOR, "l": IMAGES,
+    }  # fmt: skip
     result = {letter: [python, "-c", code, path] for letter, code in snippets.items()}
     options = ["--write-images", "--no-write-parameters", "--overwrite", "--provenance-log", folder / "provenance.log"]
     result["e"] = [python, "-m", "ctapipe.tools.process", "-i", path, "-o", folder / "ctapipe.h5", *options]
     result["e"] += ["--SimTelEventSource.focal_length_choice", focal_length]
-    (folder / "tenth.pkl").write_bytes(pickle.dumps(dict.fromkeys(events[::10], (3, 2.0))))
-    for letter, settings in {"f": (False, "mapped", 1), "h": (True, "mapped", 1), "k": (False, "all", 2)}.items():
+    for name, step in (("tenth", 10), ("hundredth", 100)):
+        (folder / f"{name}.pkl").write_bytes(pickle.dumps(dict.fromkeys(events[::step], (3, 2.0))))
+    kinds = {"f": (False, "mapped", 1), "h": (True, "mapped", 1), "o": (True, "mapped", 1), "k": (False, "all", 2)}
+    for letter, settings in kinds.items():
         text = CONFIG.format(**dict(zip(("use_pkl_dict", "storage_mode", "scale_factor"), settings, strict=True)))
         (folder / f"{letter}.config").write_text(text)
     (folder / "p.config").write_text((folder / "f.config").read_text() + "[parameters]\nstore = True\n")
@@ -195,7 +210,14 @@ def commands(path, events, focal_length, folder, n_files, with_copies=True):
     tables = folder / "tables.h5"
     result[BEFORE_TABLES] = [python, "-c", MAKE_TABLES, path, tables, folder / "t.config", "--jobs", "1"]
     ours = [python, "-m", "image_extractor"]
-    chosen_by = {"f": [], "h": [folder / "tenth.pkl"], "k": [], "p": [], "t": ["--tables", tables]}
+    chosen_by = {
+        "f": [],
+        "h": [folder / "tenth.pkl"],
+        "o": [folder / "hundredth.pkl"],
+        "k": [],
+        "p": [],
+        "t": ["--tables", tables],
+    }
     for letter, words in chosen_by.items():
         files = [path, folder / f"{letter}.h5", folder / f"{letter}.config", *words]
         result[letter] = [*ours, *files, "--overwrite", "--jobs", "1"]
@@ -310,7 +332,7 @@ def _parser():
     add("file", metavar="FILE", nargs="?", help="simtel file (default: synthetic showers are made)")
     add("--repeats", metavar="N", type=int, default=3, help="times each step is run (default: 3)")
     add("--files", metavar="N", type=int, default=8, help="files for step g (default: 8)")
-    add("--steps", metavar="LETTERS", default="ijabcdefhg", help="which steps (default: all but k, p, t)")
+    add("--steps", metavar="LETTERS", default="ijabcdefhg", help="which steps (default: all but k, l, o, p, t)")
     add("--json", metavar="OUT", default="benchmark.json", help="where the numbers go (default: benchmark.json)")
     add("--folder", metavar="DIR", help="where temporary files go (default: the system's)")
     return parser
