@@ -92,7 +92,10 @@ with open_runs(sys.argv[1], fast=True) as runs:
             calibrate(event)
 """
 IMPORTS = "import ctapipe.io, ctapipe.calib"
-OUR_IMPORTS = "import image_extractor.batch.many_files, image_extractor.inputs.simtel.fast_run, ctapipe.calib"
+OUR_IMPORTS = """
+from image_extractor.workers.start_up import import_frozen
+import_frozen(["image_extractor.batch.many_files", "image_extractor.inputs.simtel.fast_run", "ctapipe.calib"])
+"""
 
 NAMES = {
     "i": "start: import ctapipe.io, ctapipe.calib",
