@@ -57,12 +57,9 @@ class ImagesAhead:
         return self
 
     def __exit__(self, kind, err, traceback):
-        self._close_part()
-        if err is not None:
-            return self._stack.__exit__(kind, err, traceback)
-        with contextlib.suppress(_ThrownAway), self._stack:
-            raise _ThrownAway
-        return None
+        with contextlib.suppress(_ThrownAway), self._stack:  # which sees what happened, be it while the part is closed
+            self._close_part()
+            raise err or _ThrownAway
 
     def note(self, number, path, outcome):
         """Take what became of a file, as in Report.outcomes, and its part; they come in any order, numbered from 0."""
@@ -128,9 +125,9 @@ class ImagesAhead:
         nodes.copy_images(images, self._arrays[group][name])
 
     def _close_part(self):
-        if self._part is not None:
-            self._part.close()
-            self._part = None
+        part, self._part = self._part, None  # once: what Ctrl-C interrupts is closed all the same
+        if part is not None:
+            part.close()
 
     def take_over(self, paths):
         """Give the file to the merge of these sources, if those that were copied are the first of them.
