@@ -57,6 +57,9 @@ class ImagesAhead:
         return self
 
     def __exit__(self, kind, err, traceback):
+        self._throw_away(err)
+
+    def _throw_away(self, err=None):
         with contextlib.suppress(_ThrownAway), self._stack:  # which sees what happened, be it while the part is closed
             self._close_part()
             raise err or _ThrownAway
@@ -104,7 +107,7 @@ class ImagesAhead:
             self._create(path)
         if self._file:
             self._left.extend(
-                (group, name) for group, rows in counts.items() for name, n in rows.items() if n and name[0] == "T"
+                (group, name, n) for group, rows in counts.items() for name, n in rows.items() if n and name[0] == "T"
             )
 
     def _create(self, path):
@@ -120,9 +123,11 @@ class ImagesAhead:
                 self._arrays[group] = nodes.create_image_arrays(self._file, group, of_group)
 
     def _copy_next(self):
-        group, name = self._left.popleft()
-        images = nodes.leaf(self._part, group, name, tables.EArray)
-        nodes.copy_images(images, self._arrays[group][name])
+        group, name, n_images = self._left.popleft()
+        images = nodes.leaf(self._part, group, name, tables.EArray, n_images)
+        with dataset_files.damage(self._part.filename):
+            target = self._arrays[group][name]
+        nodes.copy_images(images, target)
 
     def _close_part(self):
         part, self._part = self._part, None  # once: what Ctrl-C interrupts is closed all the same
@@ -141,6 +146,7 @@ class ImagesAhead:
             self._copy_next()
         self._close_part()
         if self._file is None or self._begun != list(paths[: len(self._begun)]):
+            self._throw_away()
             return None
         return _finishing(self._stack.pop_all(), self._file), self._arrays, len(self._begun)
 
