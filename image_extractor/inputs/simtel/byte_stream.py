@@ -56,8 +56,12 @@ class ByteStream:
 
     def fill_some(self, buffer):
         """Fill a writable buffer of bytes; return how many there were, fewer only at the end of the stream."""
+        return self._passed(self._file.readinto, buffer)
+
+    def _passed(self, read, how):
+        """Return how many bytes read(how) passes."""
         try:
-            n_read = self._file.readinto(buffer)
+            n_read = read(how)
         except EOFError as err:
             raise CutError(f"{self.path}: truncated: its compressed stream ends early") from err
         except DAMAGED as err:
@@ -92,8 +96,8 @@ class ByteStream:
     def skip(self, size):
         """Pass over `size` bytes; where the file is plain, without reading them."""
         if self.compressed:
-            while size > 0:
-                size -= len(self.read(min(size, CHUNK)))
+            if self._passed(self._file.skip, size) < size:
+                raise self._cut()
         elif self._raw.tell() + size > self.size:
             raise self._cut()
         else:
@@ -148,6 +152,14 @@ class _FrameReader:
                 self._data = self._data[len(part) :]
                 n_read += len(part)
         return n_read
+
+    def skip(self, size):
+        n_passed = 0
+        while n_passed < size and (self._data or self._refill()):
+            n = min(len(self._data), size - n_passed)
+            self._data = self._data[n:]
+            n_passed += n
+        return n_passed
 
     def _refill(self):
         """Decompress the next piece; False at the proper end of the last frame."""
