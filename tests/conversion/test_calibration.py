@@ -218,7 +218,7 @@ def read_whole(path, fast, settings):
     """Return weak references to the runs of a file that was calibrated, to their telescopes and extractors."""
     with open_runs(path, fast) as runs:
         for run in runs:
-            calibrate = calibration.Calibrator(run.subarray, settings)
+            calibrate = calibration.Calibrator(run, settings)
             run.select(run.subarray.tel, lambda *_: True)
             for event in run:
                 calibrate(event)
