@@ -97,7 +97,7 @@ def test_nodes_without_rows_are_not_opened(parts, monkeypatch):
     for path in parts:
         with tables.open_file(path) as file:
             counts = json.loads(file.root._v_attrs[schema.COUNTS])
-        n_rows += 4 + len(counts) + sum(len(rows) for rows in counts.values())  # Run_Table, three of checksums, groups
+        n_rows += 5 + len(counts) + sum(len(rows) for rows in counts.values())  # Run_Table, four of checksums, groups
     assert n_twice - n_once <= n_rows
 
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from image_extractor import ConfigError, ImageExtractor
+from image_extractor.conversion.calibration import Calibrator
 from image_extractor.energy_bins import EnergyBins
 
 
@@ -62,16 +63,14 @@ def test_dictionary_decides(spelling, production, all_events, convert, make_conf
 
 
 def test_dropped_events_are_never_calibrated(production, all_events, make_config, tmp_path, monkeypatch):
-    from ctapipe.calib import CameraCalibrator
-
     calibrated = []
-    original = CameraCalibrator.__call__
+    original = Calibrator.__call__
 
     def spy(self, event):
         calibrated.append(event.index.event_id)
         return original(self, event)
 
-    monkeypatch.setattr(CameraCalibrator, "__call__", spy)
+    monkeypatch.setattr(Calibrator, "__call__", spy)
     kept = int(all_events[4]["event_number"])
     extractor = ImageExtractor(tmp_path / "o.h5", {(10, kept): (2, 1.0)}, "gh_class", telescope_type_mode="ALL")
     extractor.process_data(production[2])
