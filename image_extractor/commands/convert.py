@@ -154,15 +154,14 @@ def _convert(options, command_line):
     _check_output(Path(options.output), options.files_per_output)
     if options.save_cuts_dict:
         _check_cuts_dict(options, files)
-    from ..batch import many_files, tasks
+    _import(options, len(files))
+    from ..batch import many_files
     from ..image_extractor import ImageExtractor
 
     extractor = ImageExtractor.from_config(
         options.output, options.bins_cuts_dict or options.cuts, options.config, options.tables
     )
     start = time.monotonic()
-    if not options.scheduler and (options.jobs == 1 or len(files) == 1):  # converted in this process
-        import_frozen(tasks.MODULES)
     with executor(options) as client, display(many_files.Progress, files) as progress:
         report = many_files.convert_files(
             extractor.converter,
@@ -189,6 +188,20 @@ def _convert(options, command_line):
         raise InputError(f"{options.path}: {reason}: nothing is written")
     _warn_of_wrong_dictionary(report, options)
     return FAILED if report.failed else OK
+
+
+def _import(options, n_files):
+    """Import what a run takes; what converts in workers of this machine does so at the same time."""
+    from ..batch import tasks
+
+    modules = ["image_extractor.batch.many_files", "image_extractor.image_extractor"]
+    if options.jobs == 1 or n_files == 1:
+        modules += [] if options.scheduler else tasks.MODULES
+    elif not options.scheduler:
+        from ..workers import local_pool
+
+        local_pool.prepare(tasks.MODULES)
+    import_frozen(modules)
 
 
 def _check_cuts_dict(options, files):

@@ -155,12 +155,9 @@ def _chunk_sums(node):
 
 def _attributes(node, kind):
     attributes = node._v_attrs
-    # PyTables reads all when a node is opened, and each anew when it is asked for
-    read = vars(attributes) if node._v_file.mode == "r" else {}
-    found = (
-        (name, np.asarray(read[name] if name in read else attributes[name]))
-        for name in sorted(attributes._f_list(kind))
-    )
+    known = vars(attributes)  # PyTables has read all, or written them, and would read each anew if it were asked
+    names = sorted(attributes._f_list(kind))
+    found = ((name, np.asarray(known[name] if name in known else attributes[name])) for name in names)
     return [(name, value.dtype.str, value.tobytes()) for name, value in found if name not in CHANGING_ATTRIBUTES]
 
 

@@ -25,11 +25,7 @@ class LocalPool(Engine):
     """
 
     def __init__(self, workers, preload=()):
-        # forkserver: workers inherit neither open HDF5 files nor threads, and import only once
-        methods = multiprocessing.get_all_start_methods()
-        self._context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-        around = (f"{__package__}.before_imports", f"{__package__}.after_imports")
-        self._context.set_forkserver_preload([around[0], *preload, around[1]])
+        self._context = _context(preload)
         self._messages = self._context.SimpleQueue()
         self._n_workers, self._workers, self._idle = workers, [], []
         self.tell = _QueueTeller()
@@ -115,6 +111,19 @@ def _signals_later():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
         for number in came[:1]:
             signal.raise_signal(number)
+
+
+def prepare(preload):
+    """Let the process that workers are forked from start, and import, while this one goes on; see LocalPool."""
+    _start_fork_server(_context(preload))
+
+
+def _context(preload):
+    # forkserver: workers inherit neither open HDF5 files nor threads, and import only once
+    methods = multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+    context.set_forkserver_preload([f"{__package__}.before_imports", *preload, f"{__package__}.after_imports"])
+    return context
 
 
 def _start_fork_server(context):
