@@ -34,6 +34,20 @@ def test_workers_are_forked_with_a_collector_that_leaves_imports_alone(tmp_path)
     assert told == ["(True, True, True, False)"], complaint
 
 
+def test_the_command_asks_nobody_else_for_types_of_numba(tmp_path, make_config):
+    """Where awkward is installed, it would be imported."""
+    write_demo_file(tmp_path / "a.simtel", events=3, telescopes="LST:2")
+    config = make_config(telescope_type_mode="LST")
+    told, complaint = run_script(
+        tmp_path,
+        "import gc, sys",
+        "from image_extractor.commands.convert import main",
+        f"code = main(['a.simtel', 'o.h5', {str(config)!r}])",
+        "print(code, 'numba' in sys.modules, 'awkward' in sys.modules, gc.isenabled(), gc.get_freeze_count() > 100_000)",
+    )
+    assert told[-1:] == ["0 True False True True"], complaint
+
+
 def test_an_import_that_fails_leaves_it_on():
     gc.unfreeze()
     with pytest.raises(ModuleNotFoundError):
