@@ -84,6 +84,8 @@ SOURCE = CTAPIPE + "for event in source: pass\n"
 CALIBRATOR = CTAPIPE + "calibrate = CameraCalibrator(subarray=source.subarray)\nfor event in source: calibrate(event)\n"
 IMAGES = """
 import sys
+from image_extractor.workers.start_up import begin
+begin()
 from image_extractor.inputs.simtel.open_run import open_runs
 with open_runs(sys.argv[1], fast=True) as runs:
     for run in runs:
