@@ -66,6 +66,7 @@ def assert_clean(output):
     assert [path.name for path in output.parent.iterdir()] == [output.name]
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("passes", [{}, {"seed": 3, "split": {"Training": 0.8, "Test": 0.2}}])
 def test_the_dataset_is_that_of_one_process(passes, files, copied, tmp_path):
     outputs = [tmp_path / f"{jobs}.h5" for jobs in (1, 2)]
@@ -76,6 +77,7 @@ def test_the_dataset_is_that_of_one_process(passes, files, copied, tmp_path):
     assert content(outputs[0]) == content(outputs[1])
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("compression", ["lz4", "none"])
 def test_what_is_in_the_output_goes_first(compression, files, copied, tmp_path):
     """Compressed images, that is."""
@@ -100,6 +102,7 @@ def same_run(folder):
     return path
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("doubtful", [other_telescopes, same_run])
 def test_a_doubtful_file_ends_the_copying(doubtful, files, copied, tmp_path):
     """What comes behind it is copied by the merge, be it in the output or not."""
@@ -154,6 +157,7 @@ def test_a_damaged_part_is_named_and_made_anew(files, copied, tmp_path, monkeypa
     assert_clean(output)
 
 
+@pytest.mark.slow
 def test_what_can_not_be_written_is_said_and_leaves_nothing(files, copied, tmp_path, monkeypatch):
     output = tmp_path / "out.h5"
 
@@ -170,6 +174,7 @@ def test_what_can_not_be_written_is_said_and_leaves_nothing(files, copied, tmp_p
     assert_clean(output)
 
 
+@pytest.mark.slow
 def test_an_error_that_ends_the_run_leaves_nothing_of_it(files, copied, tmp_path):
     output = tmp_path / "out.h5"
     with pytest.raises(InputError, match=r"gamma_run3\.simtel"):
@@ -178,6 +183,7 @@ def test_an_error_that_ends_the_run_leaves_nothing_of_it(files, copied, tmp_path
     assert not list((tmp_path / "out.h5.parts").glob("*.tmp"))
 
 
+@pytest.mark.slow
 def test_an_output_that_is_there_is_as_it_was_when_the_merge_fails(files, copied, tmp_path, monkeypatch):
     output = tmp_path / "out.h5"
     convert(output, files[:1])
