@@ -51,7 +51,7 @@ class R1Calibration:
         self.monitoring.camera.coefficients.time_shift = time_shift
         self.monitoring.camera.coefficients.outlier_mask = broken
 
-    def is_of_windows(self, n_pixels):
+    def suits_window_sums(self, n_pixels):
         """Say whether compiled loops may sum windows of what it calibrates, of this many pixels: sums are numbers."""
         shape = self.pedestal.shape[0], n_pixels
         others = self.time_shift, self.broken

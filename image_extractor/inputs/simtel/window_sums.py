@@ -130,7 +130,7 @@ KINDS = {
 def window_sum(extractor, tel_id, calibration):
     """Return the :class:`WindowSum` of a telescope, None where loops do not know what to do."""
     n_pixels, n_gains = extractor.subarray.tel[tel_id].camera.geometry.n_pixels, len(calibration.pedestal)
-    if type(extractor) not in KINDS or not calibration.is_of_windows(n_pixels):
+    if type(extractor) not in KINDS or not calibration.suits_window_sums(n_pixels):
         return None
     weight = extractor.local_weight.tel[tel_id] if type(extractor) is extractors.NeighborPeakWindowSum else 0
     correction = np.ones(n_gains)
