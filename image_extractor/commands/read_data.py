@@ -9,7 +9,8 @@ from ..terminal.arguments import Parser, positive, user_path
 from ..terminal.exit_codes import FAILED, OK
 from ..terminal.one_line_errors import need, one_line_errors
 from ..terminal.text_table import plural
-from ..viewing.dataset_report import first_rows, summary
+from ..viewing.dataset_report import summary
+from ..viewing.first_rows import first_rows
 from .output_file import check_output
 
 

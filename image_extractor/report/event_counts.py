@@ -7,8 +7,8 @@ import numpy as np
 from ..errors import DatasetError
 from ..hdf5.image_places import has_image
 from ..training.event_weights import EventWeight
-from ..viewing.dataset_report import Count
 from ..viewing.event_images import row_blocks
+from ..viewing.row_count import Count
 
 
 class Histogram:
@@ -64,7 +64,7 @@ class EventCounts:
         By primary: log10(TeV), m, degrees, telescopes with an image.
     log10_energy_by_table : Histogram
         By name of the table.
-    summary : viewing.dataset_report.Count
+    summary : viewing.row_count.Count
     primaries : {name of a table: Counter of primaries}
     images : int array (n_tel,)
         Of each row of Tel_Table.

@@ -1,4 +1,4 @@
-"""What is in a dataset, on one screen; and the command read_data.py."""
+"""What is in a dataset, on one screen."""
 
 import os
 import textwrap
@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..hdf5 import content_hash, schema
-from ..hdf5.image_places import has_image
+from ..hdf5 import content_hash
 from ..image_scales import channel_names, scales
 from ..terminal.text_table import aligned, plural, printable
-from ..times import NOT_KNOWN, utc_text
+from ..times import utc_text
 from . import cut_flow
+from .row_count import count_rows
 
 WIDTH = 120
 #: So many energy groups are shown, the others summed up.
@@ -41,7 +41,7 @@ def summary(path):
     from .event_images import open_events
 
     with open_events(path) as dataset:
-        found = parts(dataset, _count(dataset))
+        found = parts(dataset, count_rows(dataset))
         cut_runs = _cut_runs(dataset.runs)
         shown = [
             _wrapped(found.facts),
@@ -89,115 +89,6 @@ def parts(dataset, count):
         _runs(dataset),
         "; ".join(differences),
     )
-
-
-def first_rows(path, n_rows):
-    """Return the first rows of the Events tables as an aligned text table, with units.
-
-    Parameters
-    ----------
-    path : str or Path
-    n_rows : int
-        From each table.
-
-    Returns
-    -------
-    str
-    """
-    from .event_images import open_events
-
-    lines = []
-    with open_events(path) as dataset:
-        for table in dataset.tables():
-            n_shown = min(n_rows, table.nrows)
-            if n_shown:
-                names = [name for name in table.colnames if table.dtype[name].shape == ()]
-                units = ["UTC" if name == schema.TIME[0] else _unit(table, name) for name in names]
-                cells = [_cells(dataset, table[row], names) for row in range(n_shown)]
-                lines += [f"{table._v_pathname}: {n_shown} of {plural(table.nrows, 'row')}"]
-                lines += [*aligned([[*names, "images of"], [*units, "tel_id"], *cells], left=0), ""]
-    return "\n".join(lines).rstrip() + "\n" if lines else f"{path}: no rows\n"
-
-
-def _unit(table, name):
-    attributes = table._v_attrs
-    for position in range(len(table.colnames)):
-        if getattr(attributes, f"CTAFIELD_{position}_NAME", None) == name:
-            return str(getattr(attributes, f"CTAFIELD_{position}_UNIT", ""))
-    return ""
-
-
-def _cells(dataset, row, names):
-    return [_time(row[name]) if name == schema.TIME[0] else _number(row[name]) for name in names] + [
-        _images(dataset, row)
-    ]
-
-
-def _time(value):
-    return utc_text(value).removesuffix(" UTC") if value != NOT_KNOWN else "-"
-
-
-def _number(value):
-    return str(value) if value.dtype.kind in "iu" else f"{value:.5g}"
-
-
-def _images(dataset, row):
-    ids = dataset.tel_table["tel_id"][has_image(row)].tolist()
-    return ",".join(map(str, ids[:6])) + (f",... ({len(ids)})" if len(ids) > 6 else "")
-
-
-# -- counting ------------------------------------------------------------------------------------------
-
-
-class Count:
-    """What one pass over the rows tells.
-
-    Attributes
-    ----------
-    energies : {path of a table: (lowest, highest)}
-        True energies [TeV].
-    primaries : {path of a table: Counter of primaries}
-    images : list of int
-        Of each row of Tel_Table.
-    times : list of int
-        Among them the first and the last [ns].
-    """
-
-    def __init__(self, n_telescopes):
-        self.energies = {}
-        self.primaries = {}
-        self.images = [0] * n_telescopes
-        self.times = []
-
-    def add(self, table, rows):
-        """Count a block of rows."""
-        path, energy = table._v_pathname, rows["mc_energy"]
-        energy = energy[~np.isnan(energy)]
-        if len(energy):
-            old = self.energies.get(path, (float("inf"), -float("inf")))
-            self.energies[path] = min(old[0], float(energy.min())), max(old[1], float(energy.max()))
-        if schema.TIME[0] in rows.dtype.names:
-            times = rows[schema.TIME[0]]
-            times = times[times != NOT_KNOWN]
-            self.times += [int(times.min()), int(times.max())] if len(times) else []
-        self.primaries.setdefault(path, Counter()).update(_counted(rows["gamma_hadron_label"]))
-        self.images = [old + int(new) for old, new in zip(self.images, has_image(rows).sum(axis=0), strict=True)]
-
-
-def _counted(values):
-    import numpy as np
-
-    return dict(zip(*(part.tolist() for part in np.unique(values, return_counts=True)), strict=True))
-
-
-def _count(dataset):
-    from .event_images import row_blocks
-
-    count = Count(len(dataset.tel_table))
-    for table in dataset.tables():
-        for _, rows in row_blocks(table):
-            count.add(table, rows)
-    return count
 
 
 # -- parts of the screen ---------------------------------------------------------------------------------
@@ -448,6 +339,3 @@ def _differences(settings, defaults, prefix="", depth=1):
             yield from _differences(value, defaults.get(key, {}), f"{prefix}{section} ", depth + 1)
         elif value != defaults.get(key):
             yield prefix + key, ", ".join(map(str, value)) if isinstance(value, list) else value
-
-
-# -- the command -----------------------------------------------------------------------------------------

@@ -14,7 +14,8 @@ from helpers.processes import ROOT, called, run_script
 from helpers.reading import dl1_events
 
 from image_extractor import ImageExtractor
-from image_extractor.viewing.dataset_report import first_rows, summary
+from image_extractor.viewing.dataset_report import summary
+from image_extractor.viewing.first_rows import first_rows
 
 
 def lines_from(text, start):
