@@ -15,7 +15,7 @@ from eventio.simtel.simtelfile import NoTrackingPositions
 
 HEADER = struct.Struct("<IiI")
 EXTENSION = struct.Struct("<I")
-TELESCOPE_HEADER, SUMS, SAMPLES = 2011, 2012, 2013
+SUMS, SAMPLES = 2012, 2013
 #: {type: tel_id} of the objects in the types of which telescopes are coded.
 TELESCOPES, POSITIONS = (
     {kind: known.type_to_telid(kind) for kind, known in KNOWN_OBJECTS.items() if kind and known is wanted}
