@@ -84,7 +84,7 @@ def calibrate_only(paths, settings):
         with open_runs(path, fast=True) as runs:
             for run in runs:
                 run.select(run.subarray.tel, lambda *_: True)
-                calibrate = Calibrator(run.subarray, settings)
+                calibrate = Calibrator(run, settings)
                 for event in run:
                     calibrate(event)
 
