@@ -12,7 +12,7 @@ ROOT = Path(image_extractor.__file__).parent
 VOCABULARY = {
     "version", "errors", "energy_bins", "telescopes", "primaries", "core_positions", "input_files", "compiled",
     "tested_versions", "whole_files", "split_fractions", "image_scales", "sky_offsets", "value_ranges",
-    "times",
+    "times", "other_names",
 }  # fmt: skip
 
 #: Each package, and the top's other rooms, with what they may import besides the vocabulary and themselves.

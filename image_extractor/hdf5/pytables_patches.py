@@ -1,6 +1,6 @@
 """What PyTables has no way to ask for, done for the files of this package: PyTables itself stays as it is.
 
-Four things, each with what PyTables would have to offer instead:
+Five things, each with what PyTables would have to offer instead:
 
 Nothing is unpickled.
     PyTables unpickles whatever attribute looks like a pickle when it opens a node, and so runs the code of
@@ -18,6 +18,10 @@ Chunks are written without a look at each of their places.
     ``Leaf.write_chunk`` checks in Python what takes it as long as to write a chunk. Upstream: a method that writes
     many of them.
 
+Attributes find their node, and know names, at once.
+    For each attribute that an attribute set reads or writes, it looks for its node by the path, from the root on, and
+    multiplies arrays to learn whether the name is one of PyTables' own. Upstream: a weak reference; any().
+
 With a version of PyTables that was not tested the first of them is tried out before any file is opened.
 """
 
@@ -25,16 +29,26 @@ import contextlib
 import functools
 import os
 import pickle
+import weakref
 
 import numpy as np
 import tables
 
 from ..errors import ConfigError
+from ..other_names import with_names
 from ..tested_versions import tested, untested
 
 
 class _Plain:
     """Makes an attribute set give what looks like a pickle as it is: as bytes, which PyTables does not unpickle."""
+
+    def __init__(self, node):
+        vars(self)["_v__held"] = weakref.ref(node)  # a node holds its attributes
+        super().__init__(node)
+
+    def _g_getnode(self):
+        node = vars(self)["_v__held"]()
+        return node if node is not None and node._v_isopen else super()._g_getnode()
 
     def _g_getattr(self, node, name):
         value = super()._g_getattr(node, name)
@@ -48,17 +62,36 @@ class _Unread(_Plain):
         return []
 
 
+_is_own_name = functools.lru_cache(1 << 12)(tables.attributeset.issysattrname)
+
+
+def _remembering_names(owner):
+    """Return a class of attribute sets that remembers which names are PyTables' own; in new versions the same one."""
+    try:
+        return type(
+            owner.__name__,
+            (owner,),
+            {
+                name: with_names("tables", getattr(owner, name), issysattrname=_is_own_name)
+                for name in ("__init__", "__getattr__", "_g__setattr")
+            },
+        )
+    except ConfigError:
+        return owner
+
+
 @functools.cache
 def _attribute_set(mixin, owner):
     """Return the class of attribute sets that a class of nodes has, made plain or unread."""
-    return type(f"{mixin.__name__}{owner.__name__}", (mixin, owner), {})
+    return type(f"{mixin.__name__}{owner.__name__}", (mixin, _remembering_names(owner)), {})
 
 
 class _Nodes(tables.file.NodeManager):
     """The nodes of a file: each gets an attribute set of this package when it is registered, and reads it later."""
 
     def register_node(self, node, key):
-        vars(node)["_AttributeSet"] = _attribute_set(self.mixin(node), type(node)._AttributeSet)
+        if "_AttributeSet" not in vars(node):  # it is registered anew whenever it is asked for
+            vars(node)["_AttributeSet"] = _attribute_set(self.mixin(node), type(node)._AttributeSet)
         super().register_node(node, key)
 
     def mixin(self, _node):

@@ -275,7 +275,8 @@ def test_auto_shape(origin, camera, side):
 )
 def test_unknown_cameras(shape, rotation, pitch, radius, missing, side):
     geometry = lattice(shape, rotation, pitch, radius, missing)
-    if geometry.n_pixels < 4:
+    # nothing tells the lattice of pixels of which most lack all neighbours
+    if geometry.n_pixels < 4 or pitch_of(geometry) > 1.01 * pitch:
         return
     check_conservation(geometry)
     check_conservation(geometry, side)

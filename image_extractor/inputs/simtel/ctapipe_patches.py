@@ -18,7 +18,7 @@ from ctapipe.core.provenance import Provenance
 from ctapipe.image import ImageExtractor
 from ctapipe.io import SimTelEventSource
 
-from .other_names import with_names
+from ...other_names import with_names
 
 
 class SourceOverFile(SimTelEventSource):

@@ -17,7 +17,7 @@ EventIOFile, else a ConfigError says what to install; the fast reader is not use
 
 from eventio.simtel import simtelfile
 
-from .other_names import with_names
+from ...other_names import with_names
 
 
 class RunFile(simtelfile.SimTelFile):

@@ -7,7 +7,7 @@ from eventio.simtel import simtelfile
 
 from image_extractor.errors import ConfigError
 from image_extractor.inputs.simtel import open_run
-from image_extractor.inputs.simtel.other_names import with_names
+from image_extractor.other_names import with_names
 from image_extractor.tested_versions import TESTED
 
 

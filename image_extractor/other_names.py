@@ -2,8 +2,8 @@
 
 import types
 
-from ...errors import ConfigError
-from ...tested_versions import tested
+from .errors import ConfigError
+from .tested_versions import tested
 
 
 def with_names(library, function, **names):
