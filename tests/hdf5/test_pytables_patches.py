@@ -124,6 +124,62 @@ def test_a_node_of_ours_that_is_made_anew_is_plain_too(tmp_path):
     assert Trap.sprung == 0
 
 
+def write_nodes(file):
+    """Write attributes of all kinds, PyTables' own and others; of nodes that move, too."""
+    group = file.create_group("/", "group", "a title", filters=tables.Filters(complevel=3, complib="blosc:lz4"))
+    table = file.create_table(group, "table", {"a": tables.Int32Col(dflt=3), "b": tables.StringCol(4, dflt=b"no")}, "t")
+    nodes = [file.root, group, table, file.create_earray(group, "earray", obj=np.zeros((2, 3)), title="é")]
+    for node in nodes:
+        for name, value in {
+            "text": "é",
+            "none": "",
+            "number": 3,
+            "part": 0.5,
+            "array": np.arange(3),
+            "flag": True,
+        }.items():
+            node._v_attrs[name] = value
+        node._v_attrs.number = 4
+        del node._v_attrs.part
+    table.append([(1, b"x")])
+    table.rename("renamed")
+    table._v_attrs.late = table._v_attrs.number + 1
+    table.flush()
+
+
+def attributes_of(file):
+    return {
+        (node._v_pathname, kind): [
+            (name, type(node._v_attrs[name]), repr(node._v_attrs[name])) for name in node._v_attrs._f_list(kind)
+        ]
+        for node in file.walk_nodes("/")
+        for kind in ("sys", "user", "all")
+    }
+
+
+@pytest.mark.parametrize("is_other_version", [False, True])
+def test_attributes_of_a_file_of_ours_are_pytables_own(is_other_version, tmp_path, monkeypatch):
+    if is_other_version:  # one that has other names within
+        monkeypatch.setattr(pytables_patches, "with_names", lambda *_, **__: called_in_vain())
+        pytables_patches._attribute_set.cache_clear()
+    with tables.open_file(tmp_path / "theirs.h5", "w") as file:
+        write_nodes(file)
+        expected = attributes_of(file)
+    with dataset_files.open_file(tmp_path / "ours.h5", "w") as file:
+        write_nodes(file)
+        assert attributes_of(file) == expected
+    for path in tmp_path.iterdir():
+        with dataset_files.open_file(path) as ours:
+            found = attributes_of(ours)
+        with tables.open_file(path) as theirs:
+            assert found == attributes_of(theirs)
+    pytables_patches._attribute_set.cache_clear()
+
+
+def called_in_vain():
+    raise ConfigError("does not use it any more")
+
+
 @pytest.fixture
 def other_version(monkeypatch):
     """A version of PyTables that was not tested."""
