@@ -1,5 +1,6 @@
 """Simtel files as streams of decompressed bytes that notice when they are cut short or damaged."""
 
+import contextlib
 import os
 import zlib
 from pathlib import Path
@@ -108,6 +109,14 @@ class ByteStream:
         """Go to a byte of a plain file."""
         self._raw.seek(position)
         self.position = position
+
+    @contextlib.contextmanager
+    def back_at(self, position):
+        """Read at another place of a plain file in the block, and go on afterwards."""
+        place = self.position
+        self.seek(position)
+        yield
+        self.seek(place)
 
     def _cut(self):
         return CutError(f"{self.path}: truncated: it ends within an EventIO block")

@@ -58,7 +58,7 @@ KINDS = {**KNOWN_OBJECTS, HISTOGRAMS: ClosingBlock}
 class RunObjects:
     """The objects of a run, in the place of eventio's EventIOFile.
 
-    Each object is read whole, so that a truncated one is noticed. What stands between the descriptions of the
+    Each object is there whole, or it is noticed that the file is truncated. What stands between the descriptions of the
     telescopes but belongs to events comes behind them: in files that old tools merged, a shower may stand there.
     Shower events are offered to `accepts(event_id, shower, trigger)` on their headers; those it refuses are passed over
     undecoded. `trigger()` gives the ids of the telescopes that triggered.
@@ -190,7 +190,7 @@ class RunObjects:
             self.calibrations[one.header.id if kind == CALIBRATION_EVENT else -1] += 1
             one.skip()
         elif kind in EVENT_PARTS:
-            one.payload()
+            one.leave()
             self._held.append(one)
         elif kind == ARRAY_EVENT:
             self._offer(one)

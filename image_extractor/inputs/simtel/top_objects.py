@@ -18,12 +18,12 @@ class TopObject:
 
     def __init__(self, header, stream):
         self.header, self.type = header, header.type
-        self._stream, self._start, self._payload = stream, b"", None
+        self._stream, self._start, self._payload, self._left_at = stream, b"", None, None
 
     def start(self, size):
         """Return the first bytes of the payload, fewer if it is shorter."""
-        if self._payload is not None:
-            return bytes(self._payload.getbuffer()[:size])
+        if self._payload is not None or self._left_at is not None:
+            return bytes(self.payload().getbuffer()[:size])
         missing = min(size, self.header.content_size) - len(self._start)
         if missing > 0:
             self._start += self._stream.read(missing)
@@ -34,6 +34,10 @@ class TopObject:
         size = self.header.content_size
         if self._payload is not None:
             pass
+        elif self._left_at is not None:
+            with self._stream.back_at(self._left_at):
+                self._left_at = None
+                self.payload()
         elif size > LARGE:  # or damaged: memory for what is there, not for what it says
             self._payload = io.BytesIO(self._start + self._stream.read(size - len(self._start)))
         else:
@@ -43,6 +47,14 @@ class TopObject:
                 buffer[: len(self._start)] = self._start
                 self._stream.fill(missing)
         return self._payload
+
+    def leave(self):
+        """Leave the payload for later: it may never be asked for. A compressed one is read at once."""
+        if self._stream.compressed:
+            self.payload()
+        elif self._payload is None:
+            self._left_at = self._stream.position
+            self.skip()
 
     def skip(self):
         """Pass over the payload."""

@@ -187,6 +187,48 @@ def sub_objects(path, kinds):
     return found
 
 
+@pytest.fixture(scope="module")
+def several_events(tmp_path_factory):
+    """A synthetic run of several events."""
+    path = tmp_path_factory.mktemp("several") / "gamma_run1.simtel.gz"
+    write_demo_file(path, events=7, telescopes="LST:2,SSTA:1", energy="10,10", scatter=50)
+    return path
+
+
+@pytest.mark.parametrize("keep", [lambda n: n % 2, lambda n: n % 3 == 0, lambda _n: True, lambda _n: False])
+@pytest.mark.parametrize("fast", [False, True])
+@pytest.mark.parametrize("is_plain", [False, True])
+def test_chosen_events_have_all_their_parts(is_plain, fast, keep, several_events, tmp_path):
+    """What stands before the array event, such as true images, is passed over in plain files until it is wanted."""
+    path, offered = several_events, []
+    if is_plain:
+        path = tmp_path / "plain.simtel"
+        path.write_bytes(unpacked(several_events))
+    with open_run(path, fast=fast) as run:
+        run.select(run.subarray.tel, lambda event_id, *_: offered.append(event_id) or keep(len(offered)))
+        events = images(run) if fast else [photons(event) for event in run]
+        run.check_end()
+    with ctapipe_source(path) as source:
+        expected = images(source) if fast else [photons(event) for event in source]
+    assert len(offered) == len(expected) >= 4
+    expected = [event for number, event in enumerate(expected, 1) if keep(number)]
+    if fast:
+        assert_same_bits(events, expected)
+    else:
+        assert [(event_id, found.keys()) for event_id, found in events] == [(i, found.keys()) for i, found in expected]
+        for (_, found), (_, others) in zip(events, expected, strict=True):
+            for tel_id, (true_image, true_sum) in others.items():
+                assert np.array_equal(found[tel_id][0], true_image)
+                assert found[tel_id][1] == true_sum
+
+
+def photons(event):
+    """Return the number of an event, and the true images of its telescopes."""
+    return event.index.event_id, {
+        tel_id: (camera.true_image, camera.true_image_sum) for tel_id, camera in event.simulation.tel.items()
+    }
+
+
 def read_all(path, fast):
     """Return the events of a run, or in words why it is refused."""
     try:
