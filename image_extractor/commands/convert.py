@@ -16,7 +16,7 @@ from ..input_files import find_files, is_hdf5, may_be_simtel
 from ..split_fractions import are_right
 from ..terminal.arguments import Parser, not_negative, positive, user_path
 from ..terminal.exit_codes import FAILED, OK, USAGE, code_of
-from ..terminal.interruption import interruptible
+from ..terminal.interruption import deaf_at_exit, interruptible
 from ..terminal.logs import start_logging
 from ..terminal.one_line_errors import stop_writing
 from ..terminal.text_table import plural
@@ -51,6 +51,8 @@ def main(arguments=None):
         reason = err.strerror or one_line(err)
         message = f"{err.filename or options.output}: {reason}: the output is as it was; the same command goes on"
         return _fail(message, FAILED, options.debug)
+    finally:
+        deaf_at_exit()
 
 
 def _parser():

@@ -12,7 +12,7 @@ from ..errors import ConfigError, DatasetError, InputError, cache_errors, one_li
 from ..input_files import find_files
 from ..terminal.arguments import Parser, user_path
 from ..terminal.exit_codes import FAILED, OK, code_of
-from ..terminal.interruption import interruptible
+from ..terminal.interruption import deaf_at_exit, interruptible
 from ..terminal.logs import start_logging
 from ..terminal.text_table import aligned, plural
 from ..version import __version__
@@ -43,6 +43,8 @@ def main(arguments=None):
         reason = err.strerror or one_line(err)
         log.error("%s: %s: the output is as it was; the same command goes on", err.filename or options.output, reason)
         return FAILED
+    finally:
+        deaf_at_exit()
 
 
 def _parser():

@@ -1,5 +1,6 @@
 """Interruptions, by Ctrl-C or SIGTERM, of which none is lost."""
 
+import atexit
 import contextlib
 import functools
 import signal
@@ -31,6 +32,17 @@ def interruptible():
         sys.unraisablehook = hook
         for number, handler in handlers.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+@functools.cache
+def deaf_at_exit():
+    """Let Ctrl-C do nothing while the interpreter ends; to be called when a command has done its work.
+
+    There is nothing left to stop, and what other libraries do then would print a traceback.
+    """
+    atexit.register(
+        signal.signal, signal.SIGINT, signal.SIG_IGN
+    )  # last in, first done
 
 
 def _interrupt(number, _):

@@ -7,7 +7,7 @@ import sys
 
 from ..errors import ConfigError, DatasetError, InputError, cache_errors, one_line
 from .exit_codes import OK, code_of
-from .interruption import interruptible
+from .interruption import deaf_at_exit, interruptible
 from .logs import log_to_stderr
 
 
@@ -28,6 +28,8 @@ def one_line_errors(command, *arguments):
         code, message = code_of(err), f"{err.filename or 'output'}: {err.strerror or one_line(err)}"
     except KeyboardInterrupt as interrupt:
         code, message = code_of(interrupt), "interrupted"
+    finally:
+        deaf_at_exit()
     sys.stderr.write(f"{message}\n")
     return code
 
