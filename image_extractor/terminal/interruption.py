@@ -40,9 +40,7 @@ def deaf_at_exit():
 
     There is nothing left to stop, and what other libraries do then would print a traceback.
     """
-    atexit.register(
-        signal.signal, signal.SIGINT, signal.SIG_IGN
-    )  # last in, first done
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)  # last in, first done
 
 
 def _interrupt(number, _):
