@@ -336,9 +336,8 @@ def draw_pair(array_axes, camera_axes, bar_axes, camera, array, pixels, quantity
     _label(array_axes, camera_axes, camera, style)
     if not np.isfinite(pixels).any():
         bar_axes.set_axis_off()
-        array_axes.text(
-            0.5, 0.5, "no light", transform=array_axes.transAxes, ha="center", va="center", fontsize=style.label
-        )
+        middle = {"transform": array_axes.transAxes, "ha": "center", "va": "center"}
+        array_axes.text(0.5, 0.5, "nothing above\nthe noise", fontsize=style.label, **middle)
         return
     bar = array_axes.figure.colorbar(picture, cax=bar_axes, extend="neither")
     bar.set_label(quantity, fontsize=style.label, labelpad=2)
